@@ -1,0 +1,728 @@
+//! [`Config`]: what a node is told before it starts, as plain data.
+//!
+//! The program fills it from a file (`Config::load`, in `lua/conf.rs`), an embedder by hand. The engine reads the typed
+//! accessors; Lua services see the same keys as strings through `skynet.getenv`.
+//!
+//! # Strings first
+//!
+//! A value is kept as the text that it was given as, because any key may be a user's own and `getenv` answers text
+//! (`1.0` stays `"1.0"`). What the engine needs as a number is read, and refused, when it is asked for: then the error
+//! can say where the value came from.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What a node is told before it starts: keys and their values, each with the place it was set at.
+///
+/// Every key may be left out; `docs/config.md` lists those with a meaning, and their defaults. Other keys are free for
+/// the Lua services to read.
+///
+/// ```
+/// use skynet_rs::Config;
+/// let config = Config::new().set("thread", 4).set("harbor", 0).set("start", "main").set("my_port", 8888);
+/// assert_eq!(config.thread()?, 4);
+/// assert_eq!(config.get("my_port"), Some("8888"));
+/// assert_eq!(config.get("bootstrap"), Some("snlua bootstrap"));
+/// # Ok::<(), skynet_rs::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Config {
+    entries: BTreeMap<String, Entry>,
+    file: Option<PathBuf>,
+}
+
+/// One value, and where it was set if a file did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    value: String,
+    place: Option<Place>,
+}
+
+/// Where in a config file something stands; shown as `file:line`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Place {
+    /// The file, as the command line or the `include` named it; `[skynet config]` if the text came from no file.
+    pub file: PathBuf,
+    /// The line, from 1, where it is known.
+    pub line: Option<usize>,
+}
+
+impl Place {
+    pub(crate) fn new(file: impl Into<PathBuf>, line: Option<usize>) -> Place {
+        Place { file: file.into(), line }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        match self.line {
+            Some(line) => write!(f, ":{line}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A key that means something to the engine or to the services that come with it.
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    /// What a reader of the key takes when it is not set.
+    pub(crate) default: Option<&'static str>,
+    /// Whether `skynet.getenv` answers the default. The others are known to their reader only.
+    visible: bool,
+}
+
+const fn visible(name: &'static str, default: &'static str) -> Key {
+    Key { name, default: Some(default), visible: true }
+}
+
+const fn hidden(name: &'static str, default: &'static str) -> Key {
+    Key { name, default: Some(default), visible: false }
+}
+
+const fn optional(name: &'static str) -> Key {
+    Key { name, default: None, visible: false }
+}
+
+/// Every key with a meaning; docs/config.md says which.
+pub(crate) const KEYS: &[Key] = &[
+    visible("thread", "8"),
+    visible("harbor", "1"),
+    visible("cpath", "./cservice/?.so"),
+    visible("bootstrap", "snlua bootstrap"),
+    visible("logservice", "logger"),
+    visible("profile", "true"),
+    optional("logger"),
+    optional("logpath"),
+    optional("daemon"),
+    hidden("start", "main"),
+    hidden("luaservice", "./service/?.lua"),
+    hidden("lualoader", "./lualib/loader.lua"),
+    hidden("lua_path", "./lualib/?.lua;./lualib/?/init.lua"),
+    hidden("lua_cpath", "./luaclib/?.so"),
+    optional("preload"),
+    optional("snax"),
+    optional("snax_loader"),
+    optional("snax_interface_g"),
+    optional("standalone"),
+    optional("master"),
+    optional("address"),
+    optional("cluster"),
+    optional("enablessl"),
+    hidden("certfile", "./server-cert.pem"),
+    hidden("keyfile", "./server-key.pem"),
+    optional("loop_kill"),
+    optional("mqueue_max"),
+    hidden("shutdown_grace", "5"),
+    optional("spare_workers"),
+];
+
+/// The limit of `thread`, and of `spare_workers`.
+const THREAD_MAX: usize = 1024;
+
+/// The limit of keys in seconds: some thirty years, which can be added to any clock without an overflow.
+const SECONDS_MAX: f64 = 1e9;
+
+impl Config {
+    /// A configuration in which every key has its default.
+    #[must_use]
+    pub fn new() -> Config {
+        Config::default()
+    }
+
+    /// Sets a key; an earlier value is forgotten. The value is kept as text: `8`, `true` and `"true"` are all welcome.
+    #[must_use]
+    pub fn set(mut self, key: impl Into<String>, value: impl ToString) -> Config {
+        self.insert(key.into(), value.to_string(), None);
+        self
+    }
+
+    pub(crate) fn insert(&mut self, key: String, value: String, place: Option<Place>) {
+        self.entries.insert(key, Entry { value, place });
+    }
+
+    pub(crate) fn set_file(&mut self, file: PathBuf) {
+        self.file = Some(file);
+    }
+
+    /// The file that was loaded; `None` if the configuration was made by hand.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// The value of a key as `skynet.getenv` answers it: what was set, else one of the defaults that are visible
+    /// (those of `thread`, `harbor`, `cpath`, `bootstrap`, `logservice` and `profile`).
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.value_set(key).or_else(|| {
+            KEYS.iter().find(|known| known.visible && known.name == key).and_then(|known| known.default)
+        })
+    }
+
+    /// The value that was set, without defaults.
+    pub(crate) fn value_set(&self, key: &str) -> Option<&str> {
+        self.entries.get(key).map(|entry| entry.value.as_str())
+    }
+
+    /// Where a key was set, if a file set it.
+    #[must_use]
+    pub fn place(&self, key: &str) -> Option<&Place> {
+        self.entries.get(key)?.place.as_ref()
+    }
+
+    /// All keys and values that `skynet.getenv` shall know, visible defaults included; in no particular order.
+    pub fn env(&self) -> impl Iterator<Item = (&str, &str)> {
+        let set = self.entries.iter().map(|(key, entry)| (key.as_str(), entry.value.as_str()));
+        let defaults = KEYS.iter().filter(|key| key.visible && !self.entries.contains_key(key.name));
+        set.chain(defaults.filter_map(|key| Some((key.name, key.default?))))
+    }
+
+    /// The keys that were set, sorted.
+    pub(crate) fn keys_set(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+
+    /// Reads every key that the engine reads as something other than text.
+    ///
+    /// # Errors
+    ///
+    /// The first value that cannot be used. `Config::check` finds them all, and more.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.thread()?;
+        self.harbor()?;
+        self.loop_kill()?;
+        self.mqueue_max()?;
+        self.shutdown_grace()?;
+        self.spare_workers()?;
+        Ok(())
+    }
+}
+
+/// What the engine reads. A key that is not set has the default of `docs/config.md`.
+impl Config {
+    /// `thread`: how many workers run services, 1 to 1024.
+    ///
+    /// # Errors
+    ///
+    /// If it is no whole number or out of range.
+    pub fn thread(&self) -> Result<usize, ConfigError> {
+        const KEY: &str = "thread";
+        let value = self.integer(KEY, "1 to 1024")?;
+        match usize::try_from(value) {
+            Ok(thread @ 1..=THREAD_MAX) => Ok(thread),
+            _ => Err(ConfigError::Thread { place: self.place(KEY).cloned(), value }),
+        }
+    }
+
+    /// `harbor`: the id of this node, 1 to 255; 0 if it stands alone.
+    ///
+    /// # Errors
+    ///
+    /// If it is no whole number or out of range.
+    pub fn harbor(&self) -> Result<u8, ConfigError> {
+        const KEY: &str = "harbor";
+        const RANGE: &str = "0 to 255";
+        u8::try_from(self.integer(KEY, RANGE)?).map_err(|_| self.bad_value(KEY, RANGE))
+    }
+
+    /// `bootstrap`: the command line of the first service.
+    #[must_use]
+    pub fn bootstrap(&self) -> &str {
+        self.text("bootstrap")
+    }
+
+    /// `logservice`: the module that writes the log.
+    #[must_use]
+    pub fn logservice(&self) -> &str {
+        self.text("logservice")
+    }
+
+    /// `logger`: the argument of the log service; for the built-in one the file to append to, and without it the
+    /// standard output.
+    #[must_use]
+    pub fn logger(&self) -> Option<&str> {
+        self.value_set("logger")
+    }
+
+    /// `logpath`: the directory of the message logs of single services.
+    #[must_use]
+    pub fn logpath(&self) -> Option<&Path> {
+        self.value_set("logpath").map(Path::new)
+    }
+
+    /// `daemon`: the file for the process id; set, the program leaves the terminal.
+    #[must_use]
+    pub fn daemon(&self) -> Option<&Path> {
+        self.value_set("daemon").map(Path::new)
+    }
+
+    /// `profile`: whether the CPU time of each service is measured; only the text `true` says so.
+    #[must_use]
+    pub fn profile(&self) -> bool {
+        self.text("profile") == "true"
+    }
+
+    /// `start`: the script that the bootstrap service starts last.
+    #[must_use]
+    pub fn start(&self) -> &str {
+        self.text("start")
+    }
+
+    /// `cpath`: where service modules in C are searched.
+    #[must_use]
+    pub fn cpath(&self) -> &str {
+        self.text("cpath")
+    }
+
+    /// `luaservice`: where the scripts of Lua services are searched.
+    #[must_use]
+    pub fn luaservice(&self) -> &str {
+        self.text("luaservice")
+    }
+
+    /// `lualoader`: the script that loads a service's script.
+    #[must_use]
+    pub fn lualoader(&self) -> &str {
+        self.text("lualoader")
+    }
+
+    /// `lua_path`: where `require` searches modules in Lua.
+    #[must_use]
+    pub fn lua_path(&self) -> &str {
+        self.text("lua_path")
+    }
+
+    /// `lua_cpath`: where `require` searches modules in C.
+    #[must_use]
+    pub fn lua_cpath(&self) -> &str {
+        self.text("lua_cpath")
+    }
+
+    /// `preload`: a script that runs before the script of each Lua service.
+    #[must_use]
+    pub fn preload(&self) -> Option<&str> {
+        self.value_set("preload")
+    }
+
+    /// `loop_kill`: after how long in one message a Lua service is interrupted with an error; `None` for never.
+    ///
+    /// # Errors
+    ///
+    /// If it is no positive number of seconds.
+    pub fn loop_kill(&self) -> Result<Option<Duration>, ConfigError> {
+        const KEY: &str = "loop_kill";
+        const RANGE: &str = "a number of seconds above 0";
+        match self.seconds(KEY, RANGE)? {
+            Some(Duration::ZERO) => Err(self.bad_value(KEY, RANGE)),
+            limit => Ok(limit),
+        }
+    }
+
+    /// `mqueue_max`: how many messages one mailbox holds before more are refused; `None` for any number.
+    ///
+    /// # Errors
+    ///
+    /// If it is no whole number from 1.
+    pub fn mqueue_max(&self) -> Result<Option<usize>, ConfigError> {
+        const KEY: &str = "mqueue_max";
+        const RANGE: &str = "a whole number from 1";
+        if self.value_set(KEY).is_none() {
+            return Ok(None);
+        }
+        match usize::try_from(self.integer(KEY, RANGE)?) {
+            Ok(limit @ 1..) => Ok(Some(limit)),
+            _ => Err(self.bad_value(KEY, RANGE)),
+        }
+    }
+
+    /// `shutdown_grace`: how long mailboxes may drain when the node is told to end; 5 s by default, 0 for no wait.
+    ///
+    /// # Errors
+    ///
+    /// If it is no number of seconds.
+    pub fn shutdown_grace(&self) -> Result<Duration, ConfigError> {
+        const KEY: &str = "shutdown_grace";
+        const RANGE: &str = "a number of seconds from 0";
+        self.seconds(KEY, RANGE)?.ok_or_else(|| self.bad_value(KEY, RANGE))
+    }
+
+    /// `spare_workers`: how many workers may be started beside `thread` while all of those are held by long messages.
+    /// By default twice `thread`, at least 4; 0 for none.
+    ///
+    /// # Errors
+    ///
+    /// If it is no whole number or out of range; also if `thread` is, when the default is computed from it.
+    pub fn spare_workers(&self) -> Result<usize, ConfigError> {
+        const KEY: &str = "spare_workers";
+        const RANGE: &str = "0 to 1024";
+        if self.value_set(KEY).is_none() {
+            // Two for each worker: on a small machine a handful of busy services must not take all of them, and a
+            // parked thread costs little more than its stack.
+            return Ok((2 * self.thread()?).clamp(4, THREAD_MAX));
+        }
+        match usize::try_from(self.integer(KEY, RANGE)?) {
+            Ok(count @ 0..=THREAD_MAX) => Ok(count),
+            _ => Err(self.bad_value(KEY, RANGE)),
+        }
+    }
+
+    /// The value of a known key: set or default. Empty for a key that has neither.
+    pub(crate) fn text(&self, key: &str) -> &str {
+        let default = || KEYS.iter().find(|known| known.name == key).and_then(|known| known.default);
+        self.value_set(key).or_else(default).unwrap_or_default()
+    }
+
+    /// A whole number. `8.0` is one too: that is how Lua writes the result of `16 / 2`.
+    fn integer(&self, key: &'static str, range: &'static str) -> Result<i64, ConfigError> {
+        // Above this, a float does not hold every whole number.
+        const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+        let text = self.text(key).trim();
+        if let Ok(value) = text.parse() {
+            return Ok(value);
+        }
+        match text.parse::<f64>() {
+            Ok(value) if value.fract() == 0.0 && value.abs() <= WHOLE_MAX => Ok(value as i64),
+            _ => Err(self.bad_value(key, range)),
+        }
+    }
+
+    /// A number of seconds, fractions welcome; `None` if the key has neither a value nor a default.
+    fn seconds(&self, key: &'static str, range: &'static str) -> Result<Option<Duration>, ConfigError> {
+        let text = self.text(key);
+        if text.is_empty() && self.value_set(key).is_none() {
+            return Ok(None);
+        }
+        match text.trim().parse::<f64>() {
+            Ok(seconds) if (0.0..=SECONDS_MAX).contains(&seconds) => {
+                Ok(Some(Duration::from_secs_f64(seconds)))
+            }
+            _ => Err(self.bad_value(key, range)),
+        }
+    }
+
+    fn bad_value(&self, key: &'static str, range: &'static str) -> ConfigError {
+        let value = self.text(key).to_owned();
+        ConfigError::Value { place: self.place(key).cloned(), key, value, range }
+    }
+}
+
+impl<K: Into<String>, V: ToString> Extend<(K, V)> for Config {
+    fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, pairs: I) {
+        for (key, value) in pairs {
+            self.insert(key.into(), value.to_string(), None);
+        }
+    }
+}
+
+impl<K: Into<String>, V: ToString> FromIterator<(K, V)> for Config {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Config {
+        let mut config = Config::new();
+        config.extend(pairs);
+        config
+    }
+}
+
+/// Why a configuration cannot be used. Each text begins with the file and line where they are known.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A file cannot be read.
+    #[error("{}{}: {}", prefix(.place), .file.display(), io_text(.why))]
+    Read {
+        /// The `include` that named it; `None` for the file of the command line.
+        place: Option<Place>,
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        #[source]
+        why: io::Error,
+    },
+    /// A file is longer than any config file should be.
+    #[error("{}{}: longer than {max} bytes: not a config file", prefix(.place), .file.display())]
+    FileTooLarge {
+        /// The `include` that named it; `None` for the file of the command line.
+        place: Option<Place>,
+        /// The file.
+        file: PathBuf,
+        /// The limit.
+        max: u64,
+    },
+    /// A file holds compiled Lua.
+    #[error("{}: compiled Lua is refused: a config file is text", .file.display())]
+    Precompiled {
+        /// The file.
+        file: PathBuf,
+    },
+    /// The text has `$NAME` and the process has no such environment variable.
+    // Matched by users of skynet: keep the words `os.getenv() failed: NAME`.
+    #[error("{place}: os.getenv() failed: {name}")]
+    Variable {
+        /// Where the name stands.
+        place: Place,
+        /// The name, without the dollar sign.
+        name: String,
+    },
+    /// A file includes itself, perhaps by way of others.
+    #[error("{}include of {} in itself: {}", prefix(.place), .file.display(), chain(.through))]
+    IncludeCycle {
+        /// The `include` that closes the circle.
+        place: Option<Place>,
+        /// The file that it names.
+        file: PathBuf,
+        /// The files that are being read, from the outermost.
+        through: Vec<PathBuf>,
+    },
+    /// Includes are nested too deep.
+    #[error("{}include of {}: more than {max} files inside each other", prefix(.place), .file.display())]
+    IncludeDepth {
+        /// The `include` that goes too far.
+        place: Option<Place>,
+        /// The file that it names.
+        file: PathBuf,
+        /// The limit.
+        max: usize,
+    },
+    /// `include` was given something other than a file name.
+    #[error("{}include needs a file name, not a {found}", prefix(.place))]
+    IncludeArgument {
+        /// The call.
+        place: Option<Place>,
+        /// The Lua type of what was given.
+        found: &'static str,
+    },
+    /// The file does not end: a loop, most likely.
+    #[error("{}the config file has not ended after {max} steps: an endless loop?", prefix(.place))]
+    Endless {
+        /// Where it was when it was stopped.
+        place: Option<Place>,
+        /// The limit.
+        max: u64,
+    },
+    /// Lua refuses the text, or running it failed. The message names file and line.
+    #[error("{0}")]
+    Lua(String),
+    /// A key is not a string, as after `_ENV[1] = 2`.
+    // Matched by users of skynet: keep the words.
+    #[error("{}Invalid config table", prefix(.place))]
+    KeyType {
+        /// Where it was set.
+        place: Option<Place>,
+    },
+    /// A global variable holds something other than a string, a number or a boolean.
+    // Matched by users of skynet: keep the words `Invalid config table key = K`.
+    #[error("{}Invalid config table key = {key}: a {found} cannot be a value", prefix(.place))]
+    ValueType {
+        /// Where it was set.
+        place: Option<Place>,
+        /// The variable.
+        key: String,
+        /// The Lua type of what it holds.
+        found: &'static str,
+    },
+    /// A key or a value is text in an encoding other than UTF-8.
+    #[error("{}key {key} is not UTF-8 text", prefix(.place))]
+    Encoding {
+        /// Where it was set.
+        place: Option<Place>,
+        /// The key, as far as it can be shown.
+        key: String,
+    },
+    /// `thread` is out of range.
+    // Matched by users of skynet: keep the words and the blank before the comma.
+    #[error("{}Invalid thread {value} , should be in [1,{THREAD_MAX}]", prefix(.place))]
+    Thread {
+        /// Where it was set.
+        place: Option<Place>,
+        /// What it was set to.
+        value: i64,
+    },
+    /// A value is not what its key needs.
+    #[error("{}{key} = {value}: must be {range}", prefix(.place))]
+    Value {
+        /// Where it was set.
+        place: Option<Place>,
+        /// The key.
+        key: &'static str,
+        /// What it was set to.
+        value: String,
+        /// What it may be.
+        range: &'static str,
+    },
+}
+
+/// How an error text begins: the place, where there is one.
+fn prefix(place: &Option<Place>) -> String {
+    place.as_ref().map(|place| format!("{place}: ")).unwrap_or_default()
+}
+
+fn chain(files: &[PathBuf]) -> String {
+    files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(" includes ")
+}
+
+/// The system's words, without the error number that Rust adds: scripts look for `: No such file or directory`.
+fn io_text(error: &io::Error) -> String {
+    let mut text = error.to_string();
+    if let Some(end) = text.rfind(" (os error ") {
+        text.truncate(end);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error<T: fmt::Debug>(result: Result<T, ConfigError>) -> String {
+        result.expect_err("must be refused").to_string()
+    }
+
+    #[test]
+    fn nothing_set_means_the_defaults() {
+        let config = Config::new();
+        assert_eq!(config.thread().unwrap(), 8);
+        assert_eq!(config.harbor().unwrap(), 1);
+        assert_eq!(config.bootstrap(), "snlua bootstrap");
+        assert_eq!(config.logservice(), "logger");
+        assert_eq!(config.start(), "main");
+        assert_eq!(config.cpath(), "./cservice/?.so");
+        assert_eq!(config.luaservice(), "./service/?.lua");
+        assert_eq!(config.lualoader(), "./lualib/loader.lua");
+        assert_eq!(config.lua_path(), "./lualib/?.lua;./lualib/?/init.lua");
+        assert_eq!(config.lua_cpath(), "./luaclib/?.so");
+        assert!(config.profile());
+        assert_eq!((config.logger(), config.preload()), (None, None));
+        assert_eq!((config.logpath(), config.daemon()), (None, None));
+        assert_eq!((config.loop_kill().unwrap(), config.mqueue_max().unwrap()), (None, None));
+        assert_eq!(config.shutdown_grace().unwrap(), Duration::from_secs(5));
+        assert_eq!(config.spare_workers().unwrap(), 16);
+        config.validate().unwrap();
+    }
+
+    #[test]
+    fn getenv_sees_six_defaults_and_all_that_was_set() {
+        let config = Config::new().set("thread", 2).set("start", "main").set("mine", true);
+        let mut env: Vec<_> = config.env().collect();
+        env.sort_unstable();
+        let expected = [
+            ("bootstrap", "snlua bootstrap"),
+            ("cpath", "./cservice/?.so"),
+            ("harbor", "1"),
+            ("logservice", "logger"),
+            ("mine", "true"),
+            ("profile", "true"),
+            ("start", "main"),
+            ("thread", "2"),
+        ];
+        assert_eq!(env, expected);
+        assert!(env.iter().all(|&(key, value)| config.get(key) == Some(value)));
+        assert_eq!((config.get("luaservice"), config.get("nothing")), (None, None));
+    }
+
+    #[test]
+    fn what_is_set_is_read() {
+        let pairs = [("preload", "p.lua"), ("logger", "x.log"), ("logpath", "logs"), ("daemon", "a.pid")];
+        let config: Config = pairs.into_iter().collect();
+        assert_eq!((config.preload(), config.logger()), (Some("p.lua"), Some("x.log")));
+        assert_eq!(config.logpath(), Some(Path::new("logs")));
+        assert_eq!(config.daemon(), Some(Path::new("a.pid")));
+    }
+
+    #[test]
+    fn a_later_value_wins() {
+        assert_eq!(Config::new().set("thread", 1).set("thread", 2).thread().unwrap(), 2);
+    }
+
+    #[test]
+    fn profile_is_on_for_the_text_true_only() {
+        for (text, on) in [("true", true), ("false", false), ("1", false), ("True", false), ("", false)] {
+            assert_eq!(Config::new().set("profile", text).profile(), on, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn thread_is_1_to_1024() {
+        for (text, thread) in [("1", 1), ("1024", 1024), (" 8 ", 8), ("8.0", 8)] {
+            assert_eq!(Config::new().set("thread", text).thread().unwrap(), thread, "{text:?}");
+        }
+        for value in [0, -1, 1025, i64::MAX] {
+            let text = error(Config::new().set("thread", value).thread());
+            assert_eq!(text, format!("Invalid thread {value} , should be in [1,1024]"));
+        }
+        for text in ["", "many", "1.5", "inf", "nan", "1e300", "99999999999999999999", "0x8"] {
+            let said = error(Config::new().set("thread", text).thread());
+            assert_eq!(said, format!("thread = {text}: must be 1 to 1024"));
+        }
+    }
+
+    #[test]
+    fn harbor_is_0_to_255() {
+        for harbor in [0, 1, 255] {
+            assert_eq!(Config::new().set("harbor", harbor).harbor().unwrap(), harbor);
+        }
+        for text in ["-1", "256", "one", "0.5"] {
+            let said = error(Config::new().set("harbor", text).harbor());
+            assert_eq!(said, format!("harbor = {text}: must be 0 to 255"));
+        }
+    }
+
+    #[test]
+    fn seconds_may_have_a_fraction() {
+        let config = Config::new().set("loop_kill", "2.5").set("shutdown_grace", "0");
+        assert_eq!(config.loop_kill().unwrap(), Some(Duration::from_millis(2500)));
+        assert_eq!(config.shutdown_grace().unwrap(), Duration::ZERO);
+    }
+
+    #[test]
+    fn seconds_that_make_no_sense_are_refused() {
+        for text in ["-1", "", "soon", "nan", "inf", "1e10"] {
+            let said = error(Config::new().set("loop_kill", text).loop_kill());
+            assert_eq!(said, format!("loop_kill = {text}: must be a number of seconds above 0"));
+            let said = error(Config::new().set("shutdown_grace", text).shutdown_grace());
+            assert_eq!(said, format!("shutdown_grace = {text}: must be a number of seconds from 0"));
+        }
+        assert!(Config::new().set("loop_kill", 0).loop_kill().is_err());
+    }
+
+    #[test]
+    fn mqueue_max_is_at_least_1() {
+        assert_eq!(Config::new().set("mqueue_max", 1).mqueue_max().unwrap(), Some(1));
+        for text in ["0", "-5", "lots"] {
+            let said = error(Config::new().set("mqueue_max", text).mqueue_max());
+            assert_eq!(said, format!("mqueue_max = {text}: must be a whole number from 1"));
+        }
+    }
+
+    #[test]
+    fn spare_workers_follow_thread_unless_set() {
+        for (thread, spare) in [(1, 4), (2, 4), (3, 6), (1024, 1024)] {
+            assert_eq!(Config::new().set("thread", thread).spare_workers().unwrap(), spare);
+        }
+        assert_eq!(Config::new().set("spare_workers", 0).spare_workers().unwrap(), 0);
+        for text in ["-1", "1025", "some"] {
+            let said = error(Config::new().set("spare_workers", text).spare_workers());
+            assert_eq!(said, format!("spare_workers = {text}: must be 0 to 1024"));
+        }
+    }
+
+    #[test]
+    fn validate_refuses_what_an_accessor_refuses() {
+        for key in ["thread", "harbor", "loop_kill", "mqueue_max", "shutdown_grace", "spare_workers"] {
+            let said = error(Config::new().set(key, "wrong").validate());
+            assert!(said.starts_with(&format!("{key} = wrong: must be ")), "{said}");
+        }
+    }
+
+    #[test]
+    fn an_error_begins_with_the_place() {
+        let mut config = Config::new();
+        config.insert("thread".into(), "0".into(), Some(Place::new("etc/config", Some(3))));
+        config.insert("harbor".into(), "-1".into(), Some(Place::new("etc/config", None)));
+        assert_eq!(error(config.thread()), "etc/config:3: Invalid thread 0 , should be in [1,1024]");
+        assert_eq!(error(config.harbor()), "etc/config: harbor = -1: must be 0 to 255");
+    }
+}

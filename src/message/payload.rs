@@ -1,0 +1,428 @@
+//! [`Payload`]: who owns the bytes of a message.
+//!
+//! The only place where a payload becomes a raw pointer with a length, and back. Lua code hands such pairs on
+//! (`skynet.redirect`, netpack), and C modules `free` what they get, so the bytes live in one block of the C
+//! library's `malloc`.
+#![allow(unsafe_code)]
+
+use std::any::Any;
+use std::ffi::c_void;
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem::{ManuallyDrop, MaybeUninit};
+use std::ptr::NonNull;
+
+/// What a message carries: nothing, a block of bytes, or a typed value that never leaves its node.
+///
+/// Bytes that are not delivered are freed, and a typed value is dropped.
+pub struct Payload(Repr);
+
+enum Repr {
+    Empty,
+    Bytes(Block),
+    Typed(Box<dyn Any + Send>),
+}
+
+/// A block of `malloc` with the number of its bytes that count; freed on drop.
+struct Block {
+    data: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: a block has one owner and no interior sharing; `free` may be called on any thread.
+unsafe impl Send for Block {}
+// SAFETY: a shared block is only read.
+unsafe impl Sync for Block {}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        // SAFETY: `data` came from `malloc` (`from_raw` asks for it) and nobody else owns it.
+        unsafe { libc::free(self.data.as_ptr().cast()) }
+    }
+}
+
+impl Payload {
+    /// No bytes at all.
+    #[must_use]
+    pub const fn empty() -> Payload {
+        Payload(Repr::Empty)
+    }
+
+    /// A block with a copy of these bytes.
+    #[must_use]
+    pub fn copy_from(bytes: &[u8]) -> Payload {
+        if bytes.is_empty() {
+            return Payload::empty();
+        }
+        // SAFETY: `malloc` takes any size; the result is checked below.
+        let data = unsafe { libc::malloc(bytes.len()) }.cast::<u8>();
+        let Some(data) = NonNull::new(data) else {
+            std::alloc::handle_alloc_error(std::alloc::Layout::for_value(bytes));
+        };
+        // SAFETY: the new block has `bytes.len()` bytes and overlaps nothing.
+        unsafe { data.as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        Payload(Repr::Bytes(Block { data, len: bytes.len() }))
+    }
+
+    /// Wraps a value that is not bytes. It reaches local services only: harbor refuses to carry it.
+    #[must_use]
+    pub fn typed<T: Any + Send>(value: T) -> Payload {
+        Payload(Repr::Typed(Box::new(value)))
+    }
+
+    /// The bytes; none for a typed payload.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            // SAFETY: the block holds `len` initialized bytes and lives as long as `self`.
+            Repr::Bytes(block) => unsafe { std::slice::from_raw_parts(block.data.as_ptr(), block.len) },
+            Repr::Empty | Repr::Typed(_) => &[],
+        }
+    }
+
+    /// The number of bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Repr::Bytes(block) => block.len,
+            Repr::Empty | Repr::Typed(_) => 0,
+        }
+    }
+
+    /// Whether there are no bytes. True for a typed payload.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The typed value, if it is a `T`.
+    #[must_use]
+    pub fn downcast_ref<T: Any>(&self) -> Option<&T> {
+        match &self.0 {
+            Repr::Typed(value) => value.downcast_ref(),
+            Repr::Empty | Repr::Bytes(_) => None,
+        }
+    }
+
+    /// Takes the typed value.
+    ///
+    /// # Errors
+    /// The payload itself, where it is not a `T`.
+    pub fn downcast<T: Any>(self) -> Result<T, Payload> {
+        match self.0 {
+            Repr::Typed(value) => match value.downcast() {
+                Ok(value) => Ok(*value),
+                Err(value) => Err(Payload(Repr::Typed(value))),
+            },
+            other => Err(Payload(other)),
+        }
+    }
+
+    /// Gives the block away: a pointer that its new owner has to `free`, and the number of bytes. Null for a
+    /// payload without bytes.
+    pub(crate) fn into_raw(self) -> (*mut c_void, usize) {
+        match self.0 {
+            Repr::Bytes(block) => {
+                let block = ManuallyDrop::new(block);
+                (block.data.as_ptr().cast(), block.len)
+            }
+            Repr::Empty | Repr::Typed(_) => (std::ptr::null_mut(), 0),
+        }
+    }
+
+    /// Takes over a block.
+    ///
+    /// # Safety
+    /// `data` is null, or a block of the C library's `malloc` with at least `len` initialized bytes that nobody
+    /// else frees or writes.
+    pub(crate) unsafe fn from_raw(data: *mut c_void, len: usize) -> Payload {
+        match NonNull::new(data.cast::<u8>()) {
+            Some(data) => Payload(Repr::Bytes(Block { data, len })),
+            None => Payload::empty(),
+        }
+    }
+}
+
+/// A payload in the making: bytes are put at its end.
+///
+/// They are collected in scratch room of the caller, which costs nothing, and move to a growing block of `malloc`
+/// when they no longer fit. That block becomes the payload as it is; what stayed in the scratch room is copied
+/// once, into a block of exactly its size.
+pub(crate) struct PayloadBuilder<'s> {
+    /// Start of the scratch room or of our block; the first `len` bytes are initialized, `capacity` are ours.
+    data: *mut u8,
+    len: usize,
+    capacity: usize,
+    /// Whether `data` is a block of `malloc`.
+    spilled: bool,
+    scratch: PhantomData<&'s mut [MaybeUninit<u8>]>,
+}
+
+impl<'s> PayloadBuilder<'s> {
+    /// Shorter runs of bytes are copied without a call.
+    pub(crate) const SHORT_MAX: usize = 31;
+
+    #[inline(always)]
+    pub(crate) fn new(scratch: &'s mut [MaybeUninit<u8>]) -> PayloadBuilder<'s> {
+        PayloadBuilder {
+            data: scratch.as_mut_ptr().cast(),
+            len: 0,
+            capacity: scratch.len(),
+            spilled: false,
+            scratch: PhantomData,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline(always)]
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        // SAFETY: `data` holds `len` initialized bytes that only `self` can write.
+        unsafe { std::slice::from_raw_parts(self.data, self.len) }
+    }
+
+    pub(crate) fn as_bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and `self` is borrowed alone.
+        unsafe { std::slice::from_raw_parts_mut(self.data, self.len) }
+    }
+
+    /// Forgets the bytes from `len` on.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
+    #[inline(always)]
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
+        self.reserve(bytes.len());
+        // SAFETY: `reserve` made room for them behind `len`; `bytes` is borrowed from elsewhere.
+        unsafe { self.data.add(self.len).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        self.len += bytes.len();
+    }
+
+    /// Puts the low `len` bytes of `word`, the lowest first; at most eight.
+    #[inline(always)]
+    pub(crate) fn put_word(&mut self, word: u64, len: usize) {
+        debug_assert!(len <= 8);
+        self.reserve(8);
+        // SAFETY: there is room for all eight; those beyond `len` are overwritten by what follows.
+        unsafe { self.data.add(self.len).cast::<u64>().write_unaligned(word.to_le()) };
+        self.len += len;
+    }
+
+    /// Puts one byte and then at most [`SHORT_MAX`](Self::SHORT_MAX) others.
+    #[inline(always)]
+    pub(crate) fn put_short(&mut self, first: u8, bytes: &[u8]) {
+        let len = bytes.len();
+        debug_assert!(len <= Self::SHORT_MAX);
+        self.reserve(1 + Self::SHORT_MAX);
+        // SAFETY: `reserve` made room for the byte and for 31 others behind it. Each branch reads and writes
+        // within the first `len` bytes: two moves of a fixed size that meet or overlap in the middle.
+        unsafe {
+            let to = self.data.add(self.len);
+            to.write(first);
+            let (from, to) = (bytes.as_ptr(), to.add(1));
+            if len >= 16 {
+                move_both_ends::<u128>(from, to, len);
+            } else if len >= 8 {
+                move_both_ends::<u64>(from, to, len);
+            } else if len >= 4 {
+                move_both_ends::<u32>(from, to, len);
+            } else if len >= 2 {
+                move_both_ends::<u16>(from, to, len);
+            } else if len == 1 {
+                to.write(from.read());
+            }
+        }
+        self.len += 1 + len;
+    }
+
+    #[inline(always)]
+    fn reserve(&mut self, more: usize) {
+        if self.capacity - self.len < more {
+            self.grow(more);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self, more: usize) {
+        // Twice of what was, but not twice of what comes: one large string takes little more than its own length.
+        let capacity = self.capacity.saturating_mul(2).max(self.len.saturating_add(more).saturating_add(64));
+        // SAFETY: `realloc` gets null or the block that we own, and any size.
+        let block = unsafe {
+            let old = if self.spilled { self.data } else { std::ptr::null_mut() };
+            libc::realloc(old.cast(), capacity).cast::<u8>()
+        };
+        if block.is_null() {
+            out_of_memory(capacity);
+        }
+        if !self.spilled {
+            // SAFETY: the new block is larger than the scratch room and overlaps nothing.
+            unsafe { block.copy_from_nonoverlapping(self.data, self.len) };
+        }
+        (self.data, self.capacity, self.spilled) = (block, capacity, true);
+    }
+
+    /// The payload.
+    #[inline]
+    pub(crate) fn finish(self) -> Payload {
+        if !self.spilled {
+            return Payload::copy_from(self.as_bytes());
+        }
+        let this = ManuallyDrop::new(self);
+        let mut data = this.data;
+        if this.capacity - this.len > this.len / 4 + 64 {
+            // SAFETY: the block is ours, and `len` is not 0: it was outgrown before.
+            let smaller = unsafe { libc::realloc(data.cast(), this.len.max(1)) }.cast::<u8>();
+            if !smaller.is_null() {
+                data = smaller;
+            }
+        }
+        // SAFETY: a block of `malloc` with `len` initialized bytes, which `this` will not free.
+        unsafe { Payload::from_raw(data.cast(), this.len) }
+    }
+}
+
+impl Drop for PayloadBuilder<'_> {
+    fn drop(&mut self) {
+        if self.spilled {
+            // SAFETY: the block is ours, and `finish` has not given it away.
+            unsafe { libc::free(self.data.cast()) }
+        }
+    }
+}
+
+/// Copies `len` bytes as a `W` at the start and a `W` at the end.
+///
+/// # Safety
+/// Both sides have `len` bytes, they do not overlap, and `len` is between one `W` and two.
+#[inline(always)]
+unsafe fn move_both_ends<W: Copy>(from: *const u8, to: *mut u8, len: usize) {
+    let last = len - size_of::<W>();
+    // SAFETY: `last` is the last place where a whole `W` lies within `len` bytes.
+    unsafe {
+        let (head, tail) = (from.cast::<W>().read_unaligned(), from.add(last).cast::<W>().read_unaligned());
+        to.cast::<W>().write_unaligned(head);
+        to.add(last).cast::<W>().write_unaligned(tail);
+    }
+}
+
+#[cold]
+fn out_of_memory(size: usize) -> ! {
+    match std::alloc::Layout::array::<u8>(size) {
+        Ok(layout) => std::alloc::handle_alloc_error(layout),
+        Err(_) => panic!("a payload of {size} bytes cannot be"),
+    }
+}
+
+impl Default for Payload {
+    fn default() -> Payload {
+        Payload::empty()
+    }
+}
+
+impl From<&[u8]> for Payload {
+    fn from(bytes: &[u8]) -> Payload {
+        Payload::copy_from(bytes)
+    }
+}
+
+impl<const N: usize> From<&[u8; N]> for Payload {
+    fn from(bytes: &[u8; N]) -> Payload {
+        Payload::copy_from(bytes)
+    }
+}
+
+impl From<&str> for Payload {
+    fn from(text: &str) -> Payload {
+        Payload::copy_from(text.as_bytes())
+    }
+}
+
+impl From<String> for Payload {
+    fn from(text: String) -> Payload {
+        Payload::copy_from(text.as_bytes())
+    }
+}
+
+impl From<Vec<u8>> for Payload {
+    fn from(bytes: Vec<u8>) -> Payload {
+        Payload::copy_from(&bytes)
+    }
+}
+
+impl From<()> for Payload {
+    fn from((): ()) -> Payload {
+        Payload::empty()
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Repr::Empty => f.write_str("nothing"),
+            Repr::Bytes(block) => write!(f, "{} bytes", block.len),
+            Repr::Typed(_) => f.write_str("typed"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_survive_the_way_through_a_raw_pair() {
+        let (data, len) = Payload::from("hello").into_raw();
+        // SAFETY: the pair is the one that `into_raw` gave.
+        let payload = unsafe { Payload::from_raw(data, len) };
+        assert_eq!(payload.as_bytes(), b"hello");
+    }
+
+    #[test]
+    fn a_typed_payload_has_no_bytes_and_comes_back_whole() {
+        let payload = Payload::typed(7_u64);
+        assert!(payload.is_empty() && payload.downcast_ref::<u64>() == Some(&7));
+        let payload = payload.downcast::<String>().expect_err("it is no String");
+        assert_eq!(payload.downcast::<u64>().ok(), Some(7));
+    }
+
+    #[test]
+    fn a_builder_keeps_all_bytes_in_order_wherever_it_puts_them() {
+        for room in [0, 1, 40, 4096] {
+            let mut scratch = [MaybeUninit::uninit(); 4096];
+            let mut builder = PayloadBuilder::new(&mut scratch[..room]);
+            let mut wanted = Vec::new();
+            let text: Vec<u8> = (0..200).collect();
+            for len in 0..200 {
+                if len <= PayloadBuilder::SHORT_MAX {
+                    builder.put_short(0xee, &text[..len]);
+                    wanted.push(0xee);
+                } else {
+                    builder.put(&text[..len]);
+                }
+                wanted.extend_from_slice(&text[..len]);
+                builder.put_word(0x0807_0605_0403_0201, len % 9);
+                wanted.extend_from_slice(&[1, 2, 3, 4, 5, 6, 7, 8][..len % 9]);
+                assert_eq!((builder.as_bytes(), builder.len()), (&wanted[..], wanted.len()));
+            }
+            assert_eq!(builder.finish().as_bytes(), wanted);
+        }
+    }
+
+    #[test]
+    fn an_abandoned_or_empty_builder_leaves_nothing() {
+        let mut builder = PayloadBuilder::new(&mut []);
+        builder.put(&[7; 100]);
+        drop(builder);
+        assert!(PayloadBuilder::new(&mut []).finish().is_empty());
+    }
+
+    #[test]
+    fn an_empty_text_takes_no_block() {
+        assert!(Payload::from("").into_raw().0.is_null());
+    }
+}
