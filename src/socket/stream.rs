@@ -1,0 +1,211 @@
+//! Turns of an open socket: reading what came, writing what waits, and how each of the two ends.
+//!
+//! The sides end one by one. When the peer ends its side, the owner hears of it and may go on writing until it closes
+//! the socket. When a write fails, the owner hears of that, and goes on hearing what the peer had sent before.
+
+use std::io;
+
+use super::event::{SocketEvent, SocketEventKind, error_text};
+use super::ids::SocketId;
+use super::line::Line;
+use super::out::{Fault, Flushed};
+use super::reactor::Reactor;
+use super::state::SocketKind;
+use crate::sync::lock;
+
+/// So often one socket is read before the others have their turn.
+const READS_TURN_MAX: usize = 4;
+/// So many datagrams of one socket are taken before the others have their turn.
+const DATAGRAMS_TURN_MAX: usize = 64;
+
+impl Reactor {
+    /// Hands on what has come in; of a paused socket only with `force`.
+    pub(super) fn read_turn(&mut self, id: SocketId, force: bool) {
+        let Some(entry) = self.table.get(id) else { return };
+        if !entry.readable {
+            return;
+        }
+        if entry.closing {
+            self.discard_turn(id);
+            return;
+        }
+        if entry.read_done || !(entry.reading || force) {
+            return;
+        }
+        let now_cs = self.shared.clock.centiseconds();
+        match entry.line.as_deref() {
+            Some(Line::Stream(stream)) => {
+                let mut turn = 0;
+                let end = loop {
+                    match stream.read(&mut self.buffer) {
+                        Ok(0) => break Ok(()),
+                        Ok(len) => {
+                            entry.socket.count_read(len, now_cs);
+                            self.shared.tell(entry.owner, SocketEvent::data(id, &self.buffer[..len]));
+                            // A short read has emptied the socket: the next edge tells of more. But the edge of
+                            // the end may be over, and a terminal gives line by line.
+                            if len < self.buffer.len() && !entry.hangup && !stream.is_lent() {
+                                entry.readable = false;
+                                return;
+                            }
+                            turn += 1;
+                            if turn == READS_TURN_MAX {
+                                self.again(id);
+                                return;
+                            }
+                        }
+                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                            entry.readable = false;
+                            return;
+                        }
+                        Err(error) => break Err(error),
+                    }
+                };
+                match end {
+                    Ok(()) => self.end_of_stream(id),
+                    Err(error) => self.read_failed(id, &error),
+                }
+            }
+            Some(Line::Udp(socket)) => {
+                for _ in 0..DATAGRAMS_TURN_MAX {
+                    match socket.recv_from(&mut self.buffer) {
+                        Ok((len, from)) => {
+                            entry.socket.count_read(len, now_cs);
+                            self.shared
+                                .tell(entry.owner, SocketEvent::datagram(id, &self.buffer[..len], from));
+                        }
+                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                        Err(error) => {
+                            entry.readable = false;
+                            if error.kind() != io::ErrorKind::WouldBlock {
+                                self.tell_error(id, &error_text(&error));
+                            }
+                            return;
+                        }
+                    }
+                }
+                self.again(id);
+            }
+            Some(Line::Listener(_)) | None => {}
+        }
+    }
+
+    /// Throws away what comes in while the rest is written: a descriptor that is closed with bytes unread makes the
+    /// system reset the connection, and forget what it has taken from us.
+    #[cold]
+    fn discard_turn(&mut self, id: SocketId) {
+        let Some(entry) = self.table.get(id) else { return };
+        let Some(Line::Stream(stream)) = entry.line.as_deref() else { return };
+        for _ in 0..READS_TURN_MAX {
+            match stream.read(&mut self.buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => {
+                    // If the connection is broken, writing will tell.
+                    entry.readable = false;
+                    return;
+                }
+                Ok(_) => {}
+            }
+        }
+        self.again(id);
+    }
+
+    /// The peer has ended its side.
+    #[cold]
+    fn end_of_stream(&mut self, id: SocketId) {
+        // A sender may have found the connection broken before we came to its end.
+        self.tell_fault(id);
+        let Some(entry) = self.table.get(id) else { return };
+        entry.read_done = true;
+        entry.set_reading(false);
+        entry.socket.set_kind(SocketKind::Closing);
+        if entry.write_failed {
+            self.shutdown(id);
+        } else {
+            self.tell_close(id);
+        }
+    }
+
+    /// The connection is broken, in both directions.
+    #[cold]
+    fn read_failed(&mut self, id: SocketId, error: &io::Error) {
+        let Some(entry) = self.table.get(id) else { return };
+        let told = entry.write_failed;
+        let Some(ended) = self.end(id) else { return };
+        if !told {
+            ended.tell_error(&self.shared, &error_text(error));
+        }
+        ended.tell_close(&self.shared);
+    }
+
+    #[cold]
+    fn tell_fault(&mut self, id: SocketId) {
+        let Some(entry) = self.table.get(id) else { return };
+        let fault = lock(&entry.socket.out).take_fault();
+        if let Some(fault) = fault {
+            self.fault(id, fault);
+        }
+    }
+
+    /// Writes what waits, and tells what the senders have left to be told.
+    pub(super) fn flush_turn(&mut self, id: SocketId) {
+        let Some(entry) = self.table.get(id) else { return };
+        let (written, flushed, warnings) = {
+            let mut out = lock(&entry.socket.out);
+            let (written, flushed) = match out.take_fault() {
+                Some(fault) => (0, Flushed::Fault(fault)),
+                None => out.flush(),
+            };
+            entry.socket.set_waiting(!out.is_empty());
+            (written, flushed, out.take_warnings())
+        };
+        if written > 0 {
+            entry.socket.count_written(written, self.shared.clock.centiseconds());
+        }
+        if !entry.closing {
+            for kib in warnings {
+                self.shared.tell(entry.owner, SocketEvent::text(SocketEventKind::Warning, id, kib, ""));
+            }
+        }
+        match flushed {
+            Flushed::Empty if entry.closing => {
+                self.read_turn(id, false);
+                self.end(id);
+            }
+            Flushed::Empty | Flushed::Blocked => {}
+            Flushed::More => self.again(id),
+            Flushed::Fault(fault) => self.fault(id, fault),
+        }
+    }
+
+    #[cold]
+    fn fault(&mut self, id: SocketId, fault: Fault) {
+        let Some(entry) = self.table.get(id) else { return };
+        match fault {
+            // The owner has heard of the end of the connection, or does not want to hear more.
+            Fault::Write(_) if entry.read_done => {
+                self.end(id);
+            }
+            Fault::Write(error) => {
+                let rest = {
+                    let mut out = lock(&entry.socket.out);
+                    entry.socket.set_waiting(false);
+                    out.fail()
+                };
+                drop(rest);
+                entry.write_failed = true;
+                entry.socket.set_kind(SocketKind::Closing);
+                self.tell_error(id, &error_text(&error));
+            }
+            Fault::Overflow(len) => {
+                let limit = self.shared.options.buffer_max.unwrap_or(usize::MAX);
+                let text = format!("{len} bytes wait to be written, over the limit of {limit}");
+                (self.shared.log)(&format!("socket: closed {id} of {}: {text}", entry.owner));
+                let Some(ended) = self.end(id) else { return };
+                ended.tell_error(&self.shared, &text);
+                ended.tell_close(&self.shared);
+            }
+        }
+    }
+}
