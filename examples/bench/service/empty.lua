@@ -1,0 +1,4 @@
+--- The smallest service.
+local skynet = require "skynet"
+
+skynet.start(function() end)
