@@ -1,0 +1,1 @@
+return require "module.circle_b"
