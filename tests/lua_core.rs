@@ -312,6 +312,7 @@ fn harbor_splits_a_handle() {
         return a, b, c, d",
     );
     assert_eq!(answer, ["2", "true", "0", "false"]);
+    assert_raises(&node, "core.harbor(1.5)", "number has no integer representation");
 }
 
 #[test]

@@ -152,6 +152,9 @@ impl Call {
 
     pub(crate) fn int(&self, index: c_int) -> Result<i64, Raise> {
         self.opt_int(index).ok_or_else(|| {
+            if self.kind(index) == ffi::LUA_TNUMBER {
+                return Raise::argument(index, "number has no integer representation");
+            }
             Raise::argument(index, &format!("number expected, got {}", self.type_name_or_none(index)))
         })
     }
