@@ -633,7 +633,11 @@ mod tests {
             });
             let row = row.unwrap_or_else(|| panic!("docs/config.md has no row for {}", key.name));
             if let Some(default) = key.default {
-                assert!(row.contains(&format!("`{default}`")), "the default of {} is {default}: {row}", key.name);
+                assert!(
+                    row.contains(&format!("`{default}`")),
+                    "the default of {} is {default}: {row}",
+                    key.name
+                );
             }
         }
     }
