@@ -647,6 +647,25 @@ mod tests {
     }
 
     #[test]
+    fn the_manual_has_a_row_for_each_key() {
+        let manual = include_str!("../docs/config.md");
+        let rows: Vec<&str> = manual.lines().filter(|line| line.starts_with("| `")).collect();
+        for key in KEYS {
+            let row = rows.iter().find(|row| {
+                row.split('|').nth(1).is_some_and(|cell| cell.contains(&format!("`{}`", key.name)))
+            });
+            let row = row.unwrap_or_else(|| panic!("docs/config.md has no row for {}", key.name));
+            if let Some(default) = key.default {
+                assert!(
+                    row.contains(&format!("`{default}`")),
+                    "the default of {} is {default}: {row}",
+                    key.name
+                );
+            }
+        }
+    }
+
+    #[test]
     fn what_is_set_is_read() {
         let pairs = [("preload", "p.lua"), ("logger", "x.log"), ("logpath", "logs"), ("daemon", "a.pid")];
         let config: Config = pairs.into_iter().collect();

@@ -359,10 +359,6 @@ impl Kernel {
             Waiter::Gone | Waiter::Callback(..) => None,
         })
     }
-
-    pub(crate) fn suspended_tasks(&self) -> Vec<(TaskPtr, i32)> {
-        self.suspended().collect()
-    }
 }
 
 impl MessageKind {

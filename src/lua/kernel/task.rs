@@ -163,10 +163,24 @@ impl Kernel {
         }
     }
 
-    /// Closes a suspended coroutine: its to-be-closed variables run, its request fails, its session is forgotten.
+    /// The task at this place of the slab, or the next one after it, with its place. A walk over all of them owns nothing
+    /// then, and tasks may come and go meanwhile.
+    pub(crate) fn task_from(&self, place: usize) -> Option<(usize, TaskPtr)> {
+        (place..self.tasks.capacity()).find_map(|place| Some((place, self.tasks.get(place)?.seat.task?)))
+    }
+
+    /// Closes a suspended coroutine, or one that has not begun: its session is forgotten.
     pub(crate) unsafe fn kill_task(kernel: *mut Kernel, task: TaskPtr, from: *mut lua_State) {
-        Kernel::cancel_wait(kernel, task);
-        (*kernel).forks.retain(|(fork, _)| *fork != task);
+        if (*task.get()).waits_for == 0 {
+            (*kernel).forks.retain(|(fork, _)| *fork != task);
+        } else {
+            Kernel::cancel_wait(kernel, task);
+        }
+        Kernel::close_task(kernel, task, from);
+    }
+
+    /// Closes a coroutine that nothing will resume: its to-be-closed variables run, and its request fails.
+    pub(crate) unsafe fn close_task(kernel: *mut Kernel, task: TaskPtr, from: *mut lua_State) {
         if let Some(origin) = (*task.get()).request.take() {
             (*kernel).refuse(origin);
         }

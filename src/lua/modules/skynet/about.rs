@@ -48,10 +48,10 @@ pub(super) fn getenv(call: &mut Call) -> Result<Returned, Raise> {
 
 /// `setenv(key, value)`: once for a key.
 pub(super) fn setenv(call: &mut Call) -> Result<Returned, Raise> {
-    let key = call.text(1)?;
+    let key = call.exact_text(1)?;
     let value = match call.kind(2) {
         ffi::LUA_TBOOLEAN => call.bool(2).to_string(),
-        _ => call.text(2)?,
+        _ => call.exact_text(2)?,
     };
     call.context()?.set_env(&key, &value).map_err(Raise::text)?;
     Ok(Returned::Values(0))
