@@ -10,6 +10,9 @@ pub(crate) mod skynet_crypt;
 pub(crate) mod skynet_kernel;
 pub(crate) mod skynet_memory;
 pub(crate) mod skynet_profile;
+pub(crate) mod skynet_socketdriver;
+mod socket_buffer;
+pub(crate) mod socket_event;
 
 use std::ffi::{CStr, c_int, c_void};
 
@@ -22,6 +25,7 @@ pub(crate) const NATIVE: &[Binding] = &[
     (c"skynet.profile", skynet_profile::open),
     (c"skynet.codecache", skynet_codecache::open),
     (c"skynet.memory", skynet_memory::open),
+    (c"skynet.socketdriver", skynet_socketdriver::open),
     (c"skynet.crypt", skynet_crypt::open),
     (c"client.crypt", skynet_crypt::open),
     (c"md5.core", md5_core::open),
