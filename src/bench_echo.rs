@@ -241,7 +241,8 @@ impl Load<'_> {
         for event in &events {
             self.event(event.token().0, event.is_writable(), event.is_readable() || event.is_read_closed())?;
         }
-        if self.connections.iter().any(|one| one.phase == Phase::Waiting && one.begun.elapsed() > ANSWER_MAX) {
+        if self.connections.iter().any(|one| one.phase == Phase::Waiting && one.begun.elapsed() > ANSWER_MAX)
+        {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "no answer within 10 s"));
         }
         Ok(())
@@ -336,7 +337,10 @@ impl Load<'_> {
             let one = &mut self.connections[slot];
             match one.stream.read(&mut self.buffer) {
                 Ok(0) => {
-                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server ended a connection"));
+                    return Err(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        "the server ended a connection",
+                    ));
                 }
                 Ok(len) => {
                     one.input.extend_from_slice(&self.buffer[..len]);

@@ -79,6 +79,8 @@ mod sync;
 mod table;
 #[cfg(not(loom))]
 mod timer;
+#[cfg(not(loom))]
+mod tls;
 
 #[cfg(not(loom))]
 pub use check::{Finding, Severity};

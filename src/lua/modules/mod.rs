@@ -1,6 +1,7 @@
 //! What `require` finds in Rust: the table of native modules, and the `skynet` table that fills itself.
 
 pub(crate) mod coroutine;
+pub(crate) mod ltls;
 pub(crate) mod md5_core;
 pub(crate) mod send;
 pub(crate) mod skynet;
@@ -29,6 +30,8 @@ pub(crate) const NATIVE: &[Binding] = &[
     (c"skynet.crypt", skynet_crypt::open),
     (c"client.crypt", skynet_crypt::open),
     (c"md5.core", md5_core::open),
+    (c"ltls.c", ltls::open),
+    (c"ltls.init.c", ltls::open_init),
 ];
 
 /// The registry key of the functions that `skynet.init` was given before the service started.
