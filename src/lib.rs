@@ -54,6 +54,8 @@ mod names;
 #[cfg(not(loom))]
 mod native;
 #[cfg(not(loom))]
+mod netpack;
+#[cfg(not(loom))]
 mod node;
 #[cfg(not(loom))]
 pub mod packed;
@@ -110,6 +112,9 @@ pub use lua::floor;
 #[cfg(any(fuzzing, feature = "bench"))]
 #[doc(hidden)]
 pub use lua::seri_door;
+#[cfg(any(fuzzing, feature = "bench"))]
+#[doc(hidden)]
+pub use netpack::door as netpack_door;
 
 // What the documents show is compiled and run by `cargo test`.
 #[cfg(doctest)]

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&str] = &[
     "sync handle random date config env",
     "clock message check names table",
-    "packed remote post mailbox",
+    "packed netpack remote post mailbox",
     "timer socket sched",
     "host",
     "context",
