@@ -93,6 +93,8 @@ pub use env::KeyExists;
 pub use handle::{Handle, ParseHandleError};
 #[cfg(not(loom))]
 pub use host::{LaunchError, SendError, Stat};
+#[cfg(not(loom))]
+pub use lua::script::{ScriptError, run_script};
 pub use message::{Message, MessageKind, Origin, Payload, Session};
 #[cfg(not(loom))]
 pub use runtime::{Builder, CallError, Runtime, StartError, check};

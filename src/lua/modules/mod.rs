@@ -1,5 +1,6 @@
 //! What `require` finds in Rust: the table of native modules, and the `skynet` table that fills itself.
 
+pub(crate) mod client_socket;
 pub(crate) mod coroutine;
 pub(crate) mod send;
 pub(crate) mod skynet;
@@ -24,6 +25,7 @@ pub(crate) const NATIVE: &[Binding] = &[
     (c"skynet.codecache", skynet_codecache::open),
     (c"skynet.memory", skynet_memory::open),
     (c"skynet.socketdriver", skynet_socketdriver::open),
+    (c"client.socket", client_socket::open),
 ];
 
 /// The registry key of the functions that `skynet.init` was given before the service started.
