@@ -133,11 +133,9 @@ local function expire(user, keep)
 	end
 	local oldest = user.count - keep
 	for session, response in pairs(user.responses) do
-		if not response.fd then
-			response.index = response.index - oldest
-			if response.index < 0 then
-				user.responses[session] = nil
-			end
+		response.index = response.index - oldest
+		if response.index < 0 and not response.fd then
+			user.responses[session] = nil
 		end
 	end
 	user.count = keep
@@ -206,7 +204,7 @@ function server.start(conf)
 	end
 
 	local function respond(...)
-		local content = request_handler(...) or ""
+		local content = (request_handler(...) or "") .. ""
 		if #content > CONTENT_MAX then
 			error(("a response of %d bytes is over the limit of %d"):format(#content, CONTENT_MAX))
 		end

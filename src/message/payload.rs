@@ -94,6 +94,15 @@ impl Payload {
         }
     }
 
+    /// Forgets the bytes from `len` on; the block stays the same.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        match &mut self.0 {
+            Repr::Bytes(block) if len > 0 => block.len = block.len.min(len),
+            Repr::Bytes(_) => self.0 = Repr::Empty,
+            Repr::Empty | Repr::Typed(_) => {}
+        }
+    }
+
     /// Wraps a value that is not bytes. It reaches local services only: harbor refuses to carry it.
     #[must_use]
     pub fn typed<T: Any + Send>(value: T) -> Payload {
@@ -422,18 +431,25 @@ mod tests {
     }
 
     #[test]
-    fn a_block_is_made_of_two_parts_and_loses_its_front() {
+    fn a_block_is_made_of_two_parts_and_loses_its_ends() {
         let mut payload = Payload::join(b"ab", b"cdefg");
         assert_eq!(payload.as_bytes(), b"abcdefg");
         payload.remove_front(2);
         assert_eq!(payload.as_bytes(), b"cdefg");
         payload.remove_front(0);
-        payload.remove_front(4);
-        assert_eq!(payload.as_bytes(), b"g");
+        payload.truncate(9);
+        payload.truncate(4);
+        assert_eq!(payload.as_bytes(), b"cdef");
+        payload.remove_front(3);
+        assert_eq!(payload.as_bytes(), b"f");
         payload.remove_front(1);
         payload.remove_front(1);
+        payload.truncate(1);
         assert!(payload.into_raw().0.is_null());
         assert!(Payload::join(b"", b"").into_raw().0.is_null());
+        let mut payload = Payload::from("x");
+        payload.truncate(0);
+        assert!(payload.into_raw().0.is_null());
     }
 
     #[test]

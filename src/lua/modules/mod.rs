@@ -8,6 +8,7 @@ pub(crate) mod skynet_codecache;
 pub(crate) mod skynet_core;
 pub(crate) mod skynet_kernel;
 pub(crate) mod skynet_memory;
+pub(crate) mod skynet_netpack;
 pub(crate) mod skynet_profile;
 pub(crate) mod skynet_socketdriver;
 mod socket_buffer;
@@ -25,6 +26,7 @@ pub(crate) const NATIVE: &[Binding] = &[
     (c"skynet.codecache", skynet_codecache::open),
     (c"skynet.memory", skynet_memory::open),
     (c"skynet.socketdriver", skynet_socketdriver::open),
+    (c"skynet.netpack", skynet_netpack::open),
     (c"client.socket", client_socket::open),
 ];
 
