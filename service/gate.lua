@@ -2,7 +2,8 @@
 ---
 --- To the watchdog, as "lua" messages: ("socket", "open", fd, address), ("socket", "close", fd), ("socket", "error", fd,
 --- reason), ("socket", "warning", fd, kb), and, for a connection without an agent, ("socket", "data", fd, package). To an
---- agent, as "client" messages: the package, with the fd as the session and `client` as the source.
+--- agent, as "client" messages: the package, with the fd as the session and `client` as the source. After "close", what
+--- is sent to the client may still reach it; "kick" ends that.
 local skynet = require "skynet"
 local gateserver = require "snax.gateserver"
 local netpack = require "skynet.netpack"

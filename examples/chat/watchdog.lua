@@ -5,11 +5,12 @@ local skynet = require "skynet"
 local gate
 local agents = {}		-- by fd
 
----Ends a connection's agent. It is told, so that it can put its things in order before it goes.
+---Ends a connection and its agent, which is told, so that it can put its things in order before it goes.
 local function dismiss(fd)
 	local agent = agents[fd]
 	if agent then
 		agents[fd] = nil
+		skynet.call(gate, "lua", "kick", fd)
 		skynet.send(agent, "lua", "leave")
 	end
 end

@@ -12,7 +12,7 @@ local gateserver = {}
 ---@class gateserver.handler
 ---@field message fun(fd: integer, data: lightuserdata, size: integer) A package came; the block is the handler's.
 ---@field connect fun(fd: integer, address: string) A client has connected; nothing is read before `openclient`.
----@field disconnect? fun(fd: integer) A connection is closed, by whomever.
+---@field disconnect? fun(fd: integer) A connection is closed, or its client has ended it: then it may still be written to.
 ---@field error? fun(fd: integer, reason: string) A connection has failed.
 ---@field warning? fun(fd: integer, kb: integer) So much waits to be written; 0 when it has been.
 ---@field open? fun(source: integer, conf: table): ... The gate listens; the results answer the command `open`.
@@ -27,13 +27,17 @@ local gateserver = {}
 ---@field backlog? integer
 
 local MAXCLIENT = 1024
+-- A client that has ended its side may be waiting for what the handler still has to say. One that the handler does not
+-- close is closed after so many centiseconds.
+local HALF_CLOSED_MAX = 6000
 
 local listener			-- the socket that accepts, if the gate is open
 local opening			-- who waits for it to listen
 local queue				-- netpack's: begun packages, and those that wait
 local maxclient = MAXCLIENT
 local nodelay = false
-local clients = {}		-- by fd: false while nothing is to be read from it
+local clients = {}		-- by fd: whether its packages are delivered; nothing once it is closed from here
+local counted = {}		-- by fd: those who count as clients
 local client_count = 0
 
 ---Begins to read from a client.
@@ -45,19 +49,20 @@ function gateserver.openclient(fd)
 	end
 end
 
----Ends a connection: no package of it is delivered any more, and `disconnect` follows. Unknown ones are ignored.
+---Ends a connection: no package of it is delivered any more, and `disconnect` follows if it has not been called. Unknown
+---ones are ignored.
 ---@param fd integer
 function gateserver.closeclient(fd)
 	if clients[fd] ~= nil then
-		clients[fd] = false
+		clients[fd] = nil
 		socketdriver.close(fd)
 	end
 end
 
----A client is gone; it is not counted any more. One that failed is forgotten before it is closed.
-local function forget(fd)
-	if clients[fd] ~= nil then
-		clients[fd] = nil
+---A client has gone, or has failed, and goes then.
+local function uncount(fd)
+	if counted[fd] then
+		counted[fd] = nil
 		client_count = client_count - 1
 	end
 end
@@ -133,12 +138,13 @@ function gateserver.start(handler)
 	end
 
 	function events.open(fd, address)
-		clients[fd] = false
+		counted[fd] = true
 		client_count = client_count + 1
 		if client_count >= maxclient then
 			socketdriver.shutdown(fd)
 			return
 		end
+		clients[fd] = false
 		if nodelay then
 			socketdriver.nodelay(fd)
 		end
@@ -150,7 +156,13 @@ function gateserver.start(handler)
 			listener = nil
 			return
 		end
-		forget(fd)
+		uncount(fd)
+		if clients[fd] ~= nil then
+			clients[fd] = false
+			skynet.timeout(HALF_CLOSED_MAX, function()
+				gateserver.closeclient(fd)
+			end)
+		end
 		if handler.disconnect then
 			handler.disconnect(fd)
 		end
@@ -161,8 +173,9 @@ function gateserver.start(handler)
 			skynet.error("gateserver accept error:", reason)
 			return
 		end
+		clients[fd] = nil
+		uncount(fd)
 		socketdriver.shutdown(fd)
-		forget(fd)
 		if handler.error then
 			handler.error(fd, reason)
 		end

@@ -169,13 +169,13 @@ function server.start(conf)
 
 	function handler.disconnect(fd)
 		greeting[fd] = nil
+		gateserver.closeclient(fd)
 		local user = by_fd[fd]
 		if user then
 			by_fd[fd], user.fds[fd] = nil, nil
 			if user.fd == fd then
 				user.fd = nil
 			end
-			gateserver.closeclient(fd)
 			if conf.disconnect_handler then
 				conf.disconnect_handler(user.username)
 			end

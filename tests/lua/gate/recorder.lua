@@ -1,12 +1,13 @@
 --- A gate that writes down what it hears: `event: <what> <client> ...`, where clients are numbered as they come. A package
 --- says what its handler does: "sleep" waits to be released, "kick" closes the connection, "fail" raises, "echo ..." is sent
---- back, "much N" sends N KiB.
+--- back, "much N" sends N KiB. Words of the launch: "embed" or another, "held" (clients are not opened) or another,
+--- "halfopen" (clients that end their side are not closed).
 local skynet = require "skynet"
 local gateserver = require "snax.gateserver"
 local netpack = require "skynet.netpack"
 local driver = require "skynet.socketdriver"
 
-local embed, held = ...
+local embed, held, halfopen = ...
 local numbers, count = {}, 0
 local fds = {}
 local sleeper
@@ -52,6 +53,9 @@ end
 
 function handler.disconnect(fd)
 	event("disconnect", fd)
+	if not halfopen then
+		gateserver.closeclient(fd)
+	end
 end
 
 function handler.error(fd, reason)
@@ -70,6 +74,10 @@ end
 
 function commands.closeclient(_, number)
 	gateserver.closeclient(fds[number] or number)
+end
+
+function commands.send(_, number, text)
+	driver.send(fds[number], netpack.pack(text))
 end
 
 function commands.release()
