@@ -1,5 +1,6 @@
 //! The `skynet-rs` program: starts a node from a config file.
 
+mod bench_echo;
 mod daemon;
 
 use std::process::ExitCode;
@@ -45,6 +46,8 @@ enum Command {
         #[arg(required = true, trailing_var_arg = true, value_names = ["SCRIPT", "ARGS"])]
         words: Vec<String>,
     },
+    /// Load an echo server, and print requests per second and latencies.
+    BenchEcho(bench_echo::BenchEcho),
     /// Print the version.
     Version,
 }
@@ -61,6 +64,10 @@ fn main() -> ExitCode {
         (Some(Command::Run { config }), _) | (None, Some(config)) => run(&config),
         (Some(Command::Check { config }), _) => check(&config),
         (Some(Command::Lua { words }), _) => lua(&words),
+        (Some(Command::BenchEcho(options)), _) => match bench_echo::run(&options) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(error),
+        },
         (Some(Command::Version), _) => {
             println!("skynet-rs {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS

@@ -166,6 +166,7 @@ impl Reactor {
                         entry.set_reading(false);
                     }
                 }
+                Command::Resume(id) => self.again(id),
                 Command::Close(id) => self.close(id),
                 Command::Shutdown(id) => self.shutdown(id),
                 Command::Flush(id) => self.flush_turn(id),
