@@ -192,7 +192,8 @@ mod tests {
 
         #[test]
         fn any_parameters_are_read_or_refused(word in "[kfbsc]", rest in "[ :0-9a-fx.\u{e9}-]{0,30}") {
-            prop_assert!(Command::parse(&format!("{word} {rest}")).is_ok());
+            let text = format!("{word} {rest}");
+            prop_assert!(Command::parse(&text).is_ok(), "{}", text);
         }
     }
 }
