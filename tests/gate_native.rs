@@ -235,13 +235,13 @@ fn wrong_arguments_are_logged_and_nothing_is_started() {
         ("'S', 'dog', 8888, 0, 1", "Invalid watchdog dog"),
         ("'S', '.dog', 'here', 0, 1", "Invalid gate address here"),
     ] {
-        assert_eq!(node.lua1(&format!("return tostring(skynet.launch('gate', {args}))")), "nil", "{args}");
+        assert_eq!(node.lua(&format!("return tostring((skynet.launch('gate', {args})))")), ["nil"], "{args}");
         node.log.wait_for(line);
     }
     let held = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = held.local_addr().expect("it is bound");
     let launched =
-        node.lua1(&format!("return tostring(skynet.launch('gate', 'S', '.dog', '{address}', 0, 1))"));
+        node.lua1(&format!("return tostring((skynet.launch('gate', 'S', '.dog', '{address}', 0, 1)))"));
     assert_eq!(launched, "nil");
     node.log.wait_for("Address already in use");
 }
