@@ -35,6 +35,8 @@ mod config;
 #[cfg(not(loom))]
 mod context;
 #[cfg(not(loom))]
+mod crypt;
+#[cfg(not(loom))]
 mod date;
 #[cfg(not(loom))]
 mod env;

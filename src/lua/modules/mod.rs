@@ -2,10 +2,12 @@
 
 pub(crate) mod client_socket;
 pub(crate) mod coroutine;
+pub(crate) mod md5_core;
 pub(crate) mod send;
 pub(crate) mod skynet;
 pub(crate) mod skynet_codecache;
 pub(crate) mod skynet_core;
+pub(crate) mod skynet_crypt;
 pub(crate) mod skynet_kernel;
 pub(crate) mod skynet_memory;
 pub(crate) mod skynet_netpack;
@@ -28,6 +30,9 @@ pub(crate) const NATIVE: &[Binding] = &[
     (c"skynet.socketdriver", skynet_socketdriver::open),
     (c"skynet.netpack", skynet_netpack::open),
     (c"client.socket", client_socket::open),
+    (c"skynet.crypt", skynet_crypt::open),
+    (c"client.crypt", skynet_crypt::open),
+    (c"md5.core", md5_core::open),
 ];
 
 /// The registry key of the functions that `skynet.init` was given before the service started.
