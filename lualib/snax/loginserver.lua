@@ -25,6 +25,8 @@ local crypt = require "skynet.crypt"
 ---@field command_handler fun(command: string, ...: any): ... Runs in the master: answers other services.
 
 local INSTANCES = 8
+-- Connections that may wait to be accepted: logins come in bursts.
+local BACKLOG = 512
 -- Nobody needs longer lines; a client that sends more is cut off.
 local BUFFER_MAX = 8192
 
@@ -134,7 +136,7 @@ local function master(conf)
 	end
 
 	local turn = 0
-	local id = socket.listen(host, port)
+	local id = socket.listen(host, port, BACKLOG)
 	-- Matched by log readers: keep the words.
 	skynet.error(("login server listen at : %s %d"):format(host, port))
 	socket.start(id, function(fd, address)
