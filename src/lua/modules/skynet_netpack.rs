@@ -54,7 +54,7 @@ pub(super) unsafe extern "C-unwind" fn open(state: *mut lua_State) -> c_int {
 }
 
 /// The queue at an index; nothing for nil.
-fn queue(call: &Call, index: c_int) -> Result<Option<&mut Queue>, Raise> {
+fn queue(call: &mut Call, index: c_int) -> Result<Option<&mut Queue>, Raise> {
     if call.is_none_or_nil(index) {
         return Ok(None);
     }
