@@ -286,7 +286,8 @@ impl Sockets {
         let shared = &self.0.shared;
         let len_max = shared.options.buffer_max.unwrap_or(usize::MAX);
         let sent = socket.send(payload, priority, to, len_max, shared.clock.centiseconds());
-        if sent.tell {
+        // Of room for a socket that nobody has started the poll tells nothing, unless the reactor asks it to.
+        if sent.tell || (socket.kind() == SocketKind::Unknown && socket.is_waiting()) {
             self.push(Command::Flush(socket.id));
         }
         sent.taken

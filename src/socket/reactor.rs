@@ -254,7 +254,7 @@ impl Reactor {
 
     /// A service wants to hear of this socket: for the first time, in place of another, or after a pause.
     fn start(&mut self, id: SocketId, owner: Handle) {
-        // Matched by Lua code: keep the words of all four texts.
+        // Matched by Lua code: keep the words of all texts.
         let Some(entry) = self.table.get(id) else {
             self.tell(owner, SocketEvent::text(SocketEventKind::Error, id, 0, "invalid socket"));
             return;
@@ -287,9 +287,14 @@ impl Reactor {
                 entry.set_reading(true);
                 // Of one that cannot be written to the new owner hears the close, as soon as it is read.
                 let well = !entry.write_failed;
+                let is_first = std::mem::take(&mut entry.early);
+                if is_first && well {
+                    entry.socket.set_kind(super::SocketKind::Tcp);
+                }
                 self.table.set_owner(id, owner);
                 if well {
-                    self.tell(owner, SocketEvent::text(SocketEventKind::Connect, id, 0, "transfer"));
+                    let text = if is_first { "start" } else { "transfer" };
+                    self.tell(owner, SocketEvent::text(SocketEventKind::Connect, id, 0, text));
                 }
                 self.again(id);
             }

@@ -185,6 +185,8 @@ pub(crate) struct Kernel {
     pub(crate) loading: Option<Loading>,
     /// Text on its way to Lua; see `Returned::Scratch`.
     pub(crate) scratch: Vec<u8>,
+    /// A block of which a Lua string is being made: there may be no memory for the string.
+    pub(crate) lent: Payload,
     /// The number of bytes from which on the VM's growth is worth a line in the log.
     pub(crate) memory_warning: usize,
     /// Types that are dispatched as another and not freed (`skynet.forward_type`).
@@ -237,6 +239,7 @@ impl Kernel {
             exiting: false,
             loading: Some(Loading::default()),
             scratch: Vec::new(),
+            lent: Payload::empty(),
             memory_warning: MEMORY_WARNING_MIN,
             forwarded: None,
             code_cache: super::modules::skynet_codecache::CacheMode::On,
