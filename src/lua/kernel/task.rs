@@ -108,8 +108,9 @@ impl Kernel {
         inner.sleeps = false;
         inner.trace = None;
         inner.untraced = false;
-        if !(*kernel).profiles.is_empty() || !(*kernel).blocked.is_empty() {
+        if !(*kernel).profiles.is_empty() || !(*kernel).blocked.is_empty() || (*kernel).hooks {
             (*kernel).forget_task(task);
+            ffi::lua_sethook(inner.state, None, 0, 0);
         }
         if (*kernel).idle.len() < IDLE_MAX {
             ffi::lua_settop(inner.state, 0);
@@ -137,6 +138,7 @@ impl Kernel {
         if self.start_task == Some(task) {
             self.start_task = None;
         }
+        self.forget_debugger(task);
     }
 
     /// Gives the pooled coroutines to the collector.

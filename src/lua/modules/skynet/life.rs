@@ -166,6 +166,9 @@ pub(super) unsafe fn next_to_close(kernel: *mut Kernel) -> Option<TaskPtr> {
     if let Some((task, _)) = (*kernel).forks.pop_front() {
         return Some(task);
     }
+    if let Some(task) = (*kernel).take_stopped() {
+        return Some(task);
+    }
     (*kernel).suspended_tasks().into_iter().map(|(task, _)| task).find(|task| Some(*task) != running)
 }
 
