@@ -60,6 +60,11 @@ impl TaskPtr {
     }
 }
 
+/// Pushes a task's thread, also where that stands between two instructions and its stack has no room for a push.
+pub(crate) unsafe fn push_thread(state: *mut lua_State, task: TaskPtr) {
+    ffi::lua_rawgeti(state, ffi::LUA_REGISTRYINDEX, (*task.get()).anchor.into());
+}
+
 impl Kernel {
     /// A coroutine with an empty stack, from the pool or new. Nothing where the VM has no memory for one.
     pub(crate) unsafe fn take_task(kernel: *mut Kernel) -> Option<TaskPtr> {

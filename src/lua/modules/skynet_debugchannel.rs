@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::skynet::call::may_suspend;
 use crate::handle::Handle;
-use crate::lua::kernel::task::task_of;
+use crate::lua::kernel::task::{push_thread, task_of};
 use crate::lua::kernel::{Kernel, Waiter};
 use crate::lua::raw::entry::kernel_of;
 use crate::lua::raw::{Binding, Call, Raise, Returned, entry, ffi, lua_State, push_module, set_functions};
@@ -390,8 +390,7 @@ pub(super) fn debugger(call: &mut Call) -> Result<Returned, Raise> {
 /// `skynet.kernel.stopped() -> thread?`: the coroutine that its hook has stopped.
 pub(super) unsafe extern "C-unwind" fn stopped(state: *mut lua_State) -> c_int {
     let Some(task) = (*kernel_of(state)).stopped_task() else { return 0 };
-    ffi::lua_pushthread(task.state());
-    ffi::lua_xmove(task.state(), state, 1);
+    push_thread(state, task);
     1
 }
 
