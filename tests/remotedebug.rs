@@ -373,7 +373,8 @@ fn a_watch_stops_at_the_first_line_of_the_next_message() {
 #[test]
 fn a_condition_chooses_the_message() {
     let debugged = debugged();
-    debugged.say("watch('lua', function(session, source, command, a) return command == 'add' and a == 5 end)");
+    debugged
+        .say("watch('lua', function(session, source, command, a) return command == 'add' and a == 5 end)");
     debugged.wait_for(">");
     debugged.add(1, 1);
     debugged.node.log.wait_for("the sum is 102");
@@ -492,9 +493,7 @@ fn the_bytes_of_a_raw_message_stay_while_its_handler_is_stopped() {
         node.lua(&format!("skynet.send({agent}, 'lua', 'cmd', \"watch 'raw'\")"));
         node.log.wait_for_count(&format!("prompt {peer}>"), 2);
         let text = "0123456789".repeat(1000);
-        node.runtime
-            .send(peer, skynet_rs::MessageKind(100), text.as_bytes())
-            .expect("it is sent");
+        node.runtime.send(peer, skynet_rs::MessageKind(100), text.as_bytes()).expect("it is sent");
         let stops = node.log.wait_for("raw.lua(");
         assert!(!stops.contains("raw message"), "{stops}");
         // Freed blocks of this size would be used again by now.

@@ -15,6 +15,7 @@ use super::task::TaskPtr;
 use super::{Current, Delivery, Kernel, Waiter};
 use crate::lua::raw::ffi;
 use crate::message::{Message, MessageKind, Origin, Payload, Session};
+use crate::socket::SocketEvent;
 
 /// Messages that are held back, at the most: then the coroutine goes on, as if nobody debugged it.
 const HELD_MAX: usize = 16384;
@@ -25,6 +26,7 @@ struct Stop {
     current: Current,
     delivery: Delivery,
     pending: Payload,
+    event: *mut SocketEvent,
 }
 
 /// What a service has that somebody debugs.
@@ -81,9 +83,7 @@ impl Kernel {
         match message.kind {
             _ if !self.stopped => true,
             MessageKind::DEBUG => true,
-            MessageKind::RESPONSE | MessageKind::ERROR => {
-                self.is_debuggers(Session::number(message.session))
-            }
+            MessageKind::RESPONSE | MessageKind::ERROR => self.is_debuggers(Session::number(message.session)),
             _ => false,
         }
     }
@@ -125,7 +125,9 @@ impl Kernel {
         (*kernel).stopped = true;
         let (current, delivery) = ((*kernel).current, (*kernel).delivery);
         let pending = std::mem::take(&mut (*kernel).pending);
-        (*kernel).debugged().stop = Some(Stop { task, current, delivery, pending });
+        // It lies in the payload, which stays: in `pending`, or in `borrowed`.
+        let event = std::mem::replace(&mut (*kernel).event, std::ptr::null_mut());
+        (*kernel).debugged().stop = Some(Stop { task, current, delivery, pending, event });
     }
 
     /// The stopped coroutine goes on when the running one suspends.
@@ -152,10 +154,11 @@ impl Kernel {
         let Some(stop) = (*kernel).debugged.as_mut().and_then(|debugged| debugged.released.take()) else {
             return;
         };
-        let Stop { task, current, delivery, pending } = stop;
+        let Stop { task, current, delivery, pending, event } = stop;
         let outer = std::mem::replace(&mut (*kernel).current, current);
         (*kernel).delivery = delivery;
         (*kernel).pending = pending;
+        (*kernel).event = event;
         Kernel::resume(kernel, task, 0);
         (*kernel).current = outer;
         if !(*kernel).stopped {

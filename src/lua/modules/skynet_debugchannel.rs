@@ -10,7 +10,7 @@
 )]
 
 use std::collections::{HashMap, VecDeque};
-use std::ffi::{c_int, c_void};
+use std::ffi::{CStr, c_int, c_void};
 use std::time::Duration;
 
 use super::skynet::call::may_suspend;
@@ -18,14 +18,12 @@ use crate::handle::Handle;
 use crate::lua::kernel::task::{push_thread, task_of};
 use crate::lua::kernel::{Kernel, Waiter};
 use crate::lua::raw::entry::kernel_of;
-use crate::lua::raw::{Binding, Call, Raise, Returned, entry, ffi, lua_State, push_module, set_functions};
+use crate::lua::raw::userdata::{self, UserData};
+use crate::lua::raw::{Binding, Call, Raise, Returned, entry, ffi, lua_State, push_module};
 use crate::message::{Message, MessageKind, Payload, Session};
 use crate::sync::{Arc, Mutex, OnceLock, Weak, lock};
 
-pub(super) const FUNCTIONS: &[Binding] =
-    &[(c"create", create), (c"connect", connect), (c"sethook", sethook)];
-
-const METHODS: &[Binding] = &[(c"read", entry!(read)), (c"write", entry!(write)), (c"__gc", collect)];
+pub(super) const FUNCTIONS: &[Binding] = &[(c"create", create), (c"connect", connect), (c"sethook", sethook)];
 
 /// What may wait in a channel, in lines and in bytes.
 const LINES_MAX: usize = 1024;
@@ -106,49 +104,27 @@ fn claim(id: usize) -> Result<Arc<Channel>, Raise> {
     channel.ok_or_else(|| Raise::text("Invalid channel pointer"))
 }
 
-fn metatable_key() -> *const c_void {
-    static METATABLE: u8 = 0;
-    (&raw const METATABLE).cast()
-}
+/// One side of a channel, as Lua code holds it; empty once it has hung up.
+struct End(Option<Arc<Channel>>);
 
-/// Pushes a userdata that can hold a channel, and holds none yet.
-unsafe fn push_userdata(state: *mut lua_State) -> *mut *const Channel {
-    let place = ffi::lua_newuserdatauv(state, size_of::<*const Channel>(), 0).cast::<*const Channel>();
-    *place = std::ptr::null();
-    if ffi::lua_rawgetp(state, ffi::LUA_REGISTRYINDEX, metatable_key()) != ffi::LUA_TTABLE {
-        ffi::lua_settop(state, -2);
-        ffi::lua_createtable(state, 0, 4);
-        set_functions(state, METHODS);
-        ffi::lua_pushvalue(state, -1);
-        ffi::lua_setfield(state, -2, c"__index".as_ptr());
-        ffi::lua_pushvalue(state, -1);
-        ffi::lua_rawsetp(state, ffi::LUA_REGISTRYINDEX, metatable_key());
-    }
-    ffi::lua_setmetatable(state, -2);
-    place
+impl UserData for End {
+    const NAME: &'static CStr = c"debug channel";
+    const METHODS: &'static [Binding] = &[(c"read", entry!(read)), (c"write", entry!(write))];
+    const METAMETHODS: &'static [Binding] = &[(c"__gc", entry!(hang_up))];
 }
 
 /// The channel that a method was called with.
-fn channel<'a>(call: &Call) -> Result<&'a Channel, Raise> {
-    // SAFETY: only userdata of ours has the metatable. The userdata holds a reference until it is collected, which is
-    // not while it is an argument.
-    unsafe {
-        if call.kind(1) == ffi::LUA_TUSERDATA && ffi::lua_getmetatable(call.state, 1) != 0 {
-            ffi::lua_rawgetp(call.state, ffi::LUA_REGISTRYINDEX, metatable_key());
-            let ours = ffi::lua_rawequal(call.state, -1, -2) != 0;
-            ffi::lua_settop(call.state, -3);
-            if ours && let Some(channel) = (*ffi::lua_touserdata(call.state, 1).cast::<*const Channel>()).as_ref() {
-                return Ok(channel);
-            }
-        }
-    }
-    Err(Raise::argument(1, &format!("debug channel expected, got {}", call.type_name(1))))
+fn channel(call: &Call) -> Result<Arc<Channel>, Raise> {
+    // SAFETY: the state is the one that Lua called with, and the reference is over with this function.
+    let end = unsafe { userdata::get::<End>(call.state, 1) };
+    let channel = end.and_then(|end| end.0.clone());
+    channel.ok_or_else(|| Raise::argument(1, &format!("debug channel expected, got {}", call.type_name(1))))
 }
 
 /// `create() -> channel, pointer`
 unsafe extern "C-unwind" fn create(state: *mut lua_State) -> c_int {
     ffi::lua_settop(state, 0);
-    push_userdata(state);
+    userdata::push(state, || End(None));
     entry!(create_channel)(state)
 }
 
@@ -156,18 +132,24 @@ fn create_channel(call: &mut Call) -> Result<Returned, Raise> {
     let channel = Arc::new(Channel { inner: Mutex::new(Inner::default()) });
     // Matched by programs: keep the words.
     let id = announce(&channel).ok_or_else(|| Raise::text("new channel failed"))?;
-    // SAFETY: the state is the one that Lua called with; the new userdata lies at 1.
-    unsafe {
-        *ffi::lua_touserdata(call.state, 1).cast::<*const Channel>() = Arc::into_raw(channel);
-        ffi::lua_pushlightuserdata(call.state, std::ptr::without_provenance_mut(id));
-    }
+    fill(call, 1, channel);
+    // SAFETY: a C function has free stack slots.
+    unsafe { ffi::lua_pushlightuserdata(call.state, std::ptr::without_provenance_mut(id)) };
     Ok(Returned::Values(2))
+}
+
+/// Puts a channel into the userdata that was made for it.
+fn fill(call: &Call, index: c_int, channel: Arc<Channel>) {
+    // SAFETY: the state is the one that Lua called with, and the reference is over at once.
+    if let Some(end) = unsafe { userdata::get::<End>(call.state, index) } {
+        end.0 = Some(channel);
+    }
 }
 
 /// `connect(pointer) -> channel`: once for each.
 unsafe extern "C-unwind" fn connect(state: *mut lua_State) -> c_int {
     ffi::lua_settop(state, 1);
-    push_userdata(state);
+    userdata::push(state, || End(None));
     entry!(connect_userdata)(state)
 }
 
@@ -176,32 +158,24 @@ fn connect_userdata(call: &mut Call) -> Result<Returned, Raise> {
         // Matched by programs: keep the words.
         return Err(Raise::text("Invalid channel pointer"));
     }
-    // SAFETY: the state is the one that Lua called with; the new userdata lies on top.
-    unsafe {
-        let channel = claim(ffi::lua_touserdata(call.state, 1) as usize)?;
-        *ffi::lua_touserdata(call.state, 2).cast::<*const Channel>() = Arc::into_raw(channel);
-    }
+    // SAFETY: the state is the one that Lua called with.
+    let id = unsafe { ffi::lua_touserdata(call.state, 1) } as usize;
+    fill(call, 2, claim(id)?);
     Ok(Returned::Values(1))
 }
 
 /// A side goes: who reads on the other one learns it.
-unsafe extern "C-unwind" fn collect(state: *mut lua_State) -> c_int {
-    entry!(hang_up)(state)
-}
-
 fn hang_up(call: &mut Call) -> Result<Returned, Raise> {
-    // SAFETY: `__gc` is called with the userdata; a call by hand with something else is refused by `channel`.
-    let held = unsafe {
-        channel(call)?;
-        let place = ffi::lua_touserdata(call.state, 1).cast::<*const Channel>();
-        Arc::from_raw(std::mem::replace(&mut *place, std::ptr::null()))
-    };
-    let waiter = {
-        let mut inner = lock(&held.inner);
-        inner.closed = true;
-        inner.waiter.take()
-    };
-    poke(call, waiter)?;
+    // SAFETY: the state is the one that Lua called with, and the reference is over at once.
+    let held = unsafe { userdata::get::<End>(call.state, 1) }.and_then(|end| end.0.take());
+    if let Some(channel) = held {
+        let waiter = {
+            let mut inner = lock(&channel.inner);
+            inner.closed = true;
+            inner.waiter.take()
+        };
+        poke(call, waiter)?;
+    }
     Ok(Returned::Values(0))
 }
 
@@ -253,7 +227,8 @@ fn read(call: &mut Call) -> Result<Returned, Raise> {
             let me = call.context()?.handle();
             // SAFETY: the kernel outlives the call.
             let kernel = unsafe { &mut *call.kernel };
-            let session = kernel.new_session().ok_or_else(|| Raise::text("the service is not in a dispatch"))?;
+            let session =
+                kernel.new_session().ok_or_else(|| Raise::text("the service is not in a dispatch"))?;
             // Whoever waited before is not told any more: a channel has one reader.
             inner.waiter = Some((me, session));
             let waiter = if time.is_some() { Waiter::Sleep(task) } else { Waiter::Wait(task) };
@@ -318,8 +293,11 @@ unsafe extern "C-unwind" fn sethook(state: *mut lua_State) -> c_int {
     if ffi::lua_isnil(state, 2) == 0 {
         ffi::luaL_checktype(state, 2, ffi::LUA_TFUNCTION);
         let mut len = 0;
-        let letters = std::slice::from_raw_parts(ffi::luaL_checklstring(state, 3, &raw mut len).cast::<u8>(), len);
-        for (letter, event) in [(b'c', ffi::LUA_MASKCALL), (b'r', ffi::LUA_MASKRET), (b'l', ffi::LUA_MASKLINE)] {
+        let letters =
+            std::slice::from_raw_parts(ffi::luaL_checklstring(state, 3, &raw mut len).cast::<u8>(), len);
+        for (letter, event) in
+            [(b'c', ffi::LUA_MASKCALL), (b'r', ffi::LUA_MASKRET), (b'l', ffi::LUA_MASKLINE)]
+        {
             if letters.contains(&letter) {
                 mask |= event;
             }
