@@ -40,6 +40,8 @@ local FILE_MAX = 1 << 20
 
 local server_address, server_port
 local udp				---@type integer? the socket
+local server_ips = {}	---@type table<string, true> what an answer may come from
+local idle_watch = false
 local last_use = 0
 local questions = {}	---@type table<integer, Question> by the id of their packets
 local asked = {}		---@type table<string, Question> by kind and name
@@ -66,7 +68,7 @@ end
 local function form_of(name)
 	if name:find(":", 1, true) then
 		return "ipv6"
-	elseif name:find "^[%d%.]+$" then
+	elseif name:find "^%d[%d%.]*$" then
 		return "ipv4"
 	end
 	return "name"
@@ -99,10 +101,12 @@ end
 
 local function close_if_idle()
 	if not udp then
+		idle_watch = false
 		return
 	end
 	local left = last_use + IDLE - skynet.now()
 	if left <= 0 and question_count == 0 then
+		idle_watch = false
 		close_socket()
 	else
 		skynet.timeout(math.max(left, 100), close_if_idle)
@@ -166,8 +170,12 @@ end
 
 local CODES = { "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED" }
 
----A packet came. What answers none of the open questions, word for word, is not for us.
-local function answer_came(data)
+---A packet came. What is not from the server, or answers none of the open questions word for word, is not for us.
+local function answer_came(data, from)
+	local ip, port = socket.udp_address(from)
+	if port ~= server_port or not server_ips[ip] then
+		return
+	end
 	local answer = packet.parse(data)
 	local question = answer and questions[answer.id]
 	if not question or answer.name ~= question.name or answer.kind ~= question.kind then
@@ -186,9 +194,16 @@ end
 
 local function connect()
 	if not udp then
-		udp = socket.udp(answer_came)
-		socket.udp_connect(udp, server_address, server_port)
-		skynet.timeout(IDLE, close_if_idle)
+		-- An address in digits, as it mostly is, takes no time to look up.
+		server_ips = {}
+		for _, ip in ipairs(socket.resolve(server_address)) do
+			server_ips[ip] = true
+		end
+		udp = socket.udp_dial(server_address, server_port, answer_came)
+		if not idle_watch then
+			idle_watch = true
+			skynet.timeout(IDLE, close_if_idle)
+		end
 	end
 	return udp
 end
@@ -306,6 +321,31 @@ function M.resolve(name, ipv6)
 		end
 	end
 	return addresses[1], { table.unpack(addresses) }
+end
+
+---Asks the operating system, with all that is configured there: search domains, mDNS, more servers. Yields. The system
+---blocks a thread meanwhile, so a service of its own asks, one name after the other.
+---@param name string
+---@return string[]? addresses of both kinds
+---@return string? problem the system's words
+function M.system_resolve(name)
+	if type(name) ~= "string" then
+		error(("dns: a name must be a string, not a %s"):format(type(name)), 2)
+	end
+	local service = require "skynet.service"
+	local address = service.new("dns.system", function()
+		local skynet = require "skynet"
+		local socket = require "skynet.socket"
+		skynet.dispatch("lua", function(_, _, asked)
+			local ok, answer = pcall(socket.resolve, asked)
+			if ok then
+				skynet.retpack(answer)
+			else
+				skynet.retpack(nil, answer)
+			end
+		end)
+	end)
+	return skynet.call(address, "lua", name)
 end
 
 ---Forgets all answers.
