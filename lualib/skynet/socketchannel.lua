@@ -229,7 +229,7 @@ local function authenticate(self, connection)
 end
 
 ---Tries each host once.
----@return boolean ok
+---@return skynet.socketchannel.connection? connection
 ---@return string? problem
 local function connect_once(self)
 	for _ = 1, MOVES_MAX do
@@ -248,11 +248,10 @@ local function connect_once(self)
 				socket.close(id)
 				break
 			elseif id then
-				-- The next one to name in a log line, and to begin with.
-				self.__host, self.__port = host, port
-				local outcome = authenticate(self, new_connection(self, id, host, port))
+				local connection = new_connection(self, id, host, port)
+				local outcome = authenticate(self, connection)
 				if outcome == "ok" then
-					return true
+					return connection
 				elseif outcome == "moved" then
 					moved = true
 					break
@@ -267,23 +266,23 @@ local function connect_once(self)
 			at = at + 1
 		end
 		if self.__closed then
-			return false, "channel_closed"
+			return nil, "channel_closed"
 		elseif not moved then
-			return false, problem
+			return nil, problem
 		end
 	end
-	return false, ("auth has changed the host %d times"):format(MOVES_MAX)
+	return nil, ("auth has changed the host %d times"):format(MOVES_MAX)
 end
 
 ---@return string? problem
 local function try_connect(self, once)
 	local pause = 0
 	while not self.__closed do
-		local ok, problem = connect_once(self)
-		if ok then
+		local connection, problem = connect_once(self)
+		if connection then
 			if not once then
 				-- Matched by log readers: keep the words.
-				skynet.error("socket: connect to", self.__host, self.__port)
+				skynet.error("socket: connect to", connection.host, connection.port)
 			end
 			return
 		elseif once then
@@ -319,47 +318,57 @@ local connecting_meta = {
 	__close = function(connecting)
 		local self = connecting.channel
 		self.__connecting = nil
+		local connection = self.__connection
+		if connection and connection.auth then
+			break_off(self, connection)
+		end
 		for _, token in ipairs(connecting.tokens) do
 			skynet.wakeup(token)
 		end
 	end,
 }
 
+---@return string? problem
 local function connect_for_all(self, once)
 	local connecting <close> = setmetatable({ channel = self, tokens = {}, thread = running() }, connecting_meta)
 	self.__connecting = connecting
 	connecting.problem = try_connect(self, once)
+	return connecting.problem
 end
 
 ---Waits for a connection.
 ---@param once? boolean one attempt, and an error if it fails
 ---@return skynet.socketchannel.connection
 local function connected(self, once)
-	local connection = usable(self)
-	if connection then
-		return connection
+	while true do
+		local connection = usable(self)
+		if connection then
+			return connection
+		elseif self.__closed then
+			error("channel_closed", 0)
+		end
+		local problem
+		local connecting = self.__connecting
+		if not connecting then
+			problem = connect_for_all(self, once)
+		elseif connecting.thread == running() then
+			-- The authentication has lost its connection.
+			error(socket_error)
+		else
+			local token = {}
+			table.insert(connecting.tokens, token)
+			skynet.wait(token)
+			problem = connecting.problem or "nobody connects any more"
+		end
+		connection = usable(self)
+		if connection then
+			return connection
+		elseif once and not self.__closed then
+			-- Matched by log readers: keep the words.
+			skynet.error("Connect failed", problem, self.__host, self.__port)
+			error(socket_error)
+		end
 	end
-	local connecting = self.__connecting
-	if connecting and connecting.thread == running() then
-		-- The authentication has lost its connection.
-		error(socket_error)
-	elseif connecting then
-		local token = {}
-		table.insert(connecting.tokens, token)
-		skynet.wait(token)
-	else
-		connect_for_all(self, once)
-		connecting = nil
-	end
-	connection = usable(self)
-	if connection then
-		return connection
-	elseif self.__closed then
-		error("channel_closed", 0)
-	end
-	-- Matched by log readers: keep the words.
-	skynet.error("Connect failed", (connecting or self.__failed or {}).problem, self.__host, self.__port)
-	error(socket_error)
 end
 
 -- The channel ---------------------------------------------------------------------------------------------------------
@@ -410,7 +419,7 @@ local function await(self, connection, response)
 		if waiter.ok then
 			return waiter.result
 		end
-		error(waiter.result, 2)
+		error(waiter.result)
 	end
 end
 
