@@ -167,9 +167,38 @@ fn help_tells_of_every_command() {
     sorted.sort_unstable();
     assert_eq!(names, sorted);
     for name in [
-        "help", "list", "stat", "mem", "gc", "info", "exit", "kill", "start", "log", "snax", "clearcache", "service",
-        "task", "uniqtask", "killtask", "inject", "logon", "logoff", "debug", "signal", "cmem", "jmem", "ping", "call",
-        "trace", "netstat", "profactive", "dumpheap", "dbgcmd", "getenv", "setenv",
+        "help",
+        "list",
+        "stat",
+        "mem",
+        "gc",
+        "info",
+        "exit",
+        "kill",
+        "start",
+        "log",
+        "snax",
+        "clearcache",
+        "service",
+        "task",
+        "uniqtask",
+        "killtask",
+        "inject",
+        "logon",
+        "logoff",
+        "debug",
+        "signal",
+        "cmem",
+        "jmem",
+        "ping",
+        "call",
+        "trace",
+        "netstat",
+        "profactive",
+        "dumpheap",
+        "dbgcmd",
+        "getenv",
+        "setenv",
     ] {
         assert!(names.contains(&name), "{name} is missing");
     }
@@ -478,7 +507,10 @@ fn memory_is_shown() {
         let line = shown.lines.iter().find(|line| line.starts_with(&format!("stats.{name}\t")));
         let text = line.expect("it is there").split('\t').nth(1).expect("two columns");
         let fields: Vec<&str> = text.split_whitespace().collect();
-        assert!(fields.len() == 3 && is_number(fields[0]) && is_number(fields[1]) && fields[2] == "Mb", "{text}");
+        assert!(
+            fields.len() == 3 && is_number(fields[0]) && is_number(fields[1]) && fields[2] == "Mb",
+            "{text}"
+        );
     }
     assert_eq!(client.run("profactive").one(), "heap profilling is deactive");
     assert_eq!(client.run("profactive on").one(), "heap profilling is deactive");
@@ -493,7 +525,10 @@ fn netstat_shows_the_sockets() {
     let shown = client.run("netstat");
     assert!(shown.ok);
     let listener = shown.lines.iter().find(|line| line.contains("type:LISTEN")).expect("it listens");
-    assert!(listener.contains(&format!("sock:127.0.0.1:{port}")) && listener.contains("accept:1"), "{listener}");
+    assert!(
+        listener.contains(&format!("sock:127.0.0.1:{port}")) && listener.contains("accept:1"),
+        "{listener}"
+    );
     let own = client.stream.local_addr().expect("it has one");
     let line = shown.lines.iter().find(|line| line.contains(&format!("peer:{own}"))).expect("it is there");
     for part in ["address::", "id:", "type:TCP", "read:8", "rtime:0.", "reading:true", "wbuffer:0"] {
@@ -643,7 +678,13 @@ fn the_first_line_tells_the_secret() {
 fn whoever_does_not_know_the_secret_is_turned_away_with_one_line() {
     let (node, port) = guarded();
     for line in [
-        "getenv thread", "token", "token ", "token open", "token open sesame ", "token open sesameopen sesame", "",
+        "getenv thread",
+        "token",
+        "token ",
+        "token open",
+        "token open sesame ",
+        "token open sesameopen sesame",
+        "",
         "TOKEN open sesame",
     ] {
         let mut client = Client::new(port);
@@ -760,7 +801,13 @@ fn a_client_that_goes_in_the_middle_of_a_command_leaves_nothing_behind() {
     let peer = node.launch_eval();
     let sockets = || node.lua1("return #require 'skynet.socket'.netstat()");
     let before = sockets();
-    for command in ["he", "stat", "help\nhelp\nhelp\nlist\n", &format!("call {peer} 'hold'\n"), &format!("debug {peer}\n")] {
+    for command in [
+        "he",
+        "stat",
+        "help\nhelp\nhelp\nlist\n",
+        &format!("call {peer} 'hold'\n"),
+        &format!("debug {peer}\n"),
+    ] {
         let mut client = Client::new(port);
         client.say(command);
         drop(client);
@@ -792,7 +839,8 @@ fn a_flood_of_commands_is_answered_in_order() {
                 writer.write_all(format!("getenv key{n}\n").as_bytes()).expect("it is open");
             }
         });
-        let mut reader = Client { stream: client.stream.try_clone().expect("it is copied"), lines: client.lines };
+        let mut reader =
+            Client { stream: client.stream.try_clone().expect("it is copied"), lines: client.lines };
         // The first ones are left unread until other clients have been served.
         assert!(Client::new(port).run("list").ok);
         assert_eq!(node.lua("return 1"), ["1"]);
@@ -814,7 +862,12 @@ fn a_client_that_takes_nothing_is_let_go() {
     let mut sent = 0;
     while writer.write_all(lines.as_bytes()).is_ok() {
         sent += 1;
-        assert!(sent < 20_000, "the console reads for ever: {:?} {:?}", node.lua("return table.unpack(require 'skynet.socket'.netstat())"), node.log.lines());
+        assert!(
+            sent < 20_000,
+            "the console reads for ever: {:?} {:?}",
+            node.lua("return table.unpack(require 'skynet.socket'.netstat())"),
+            node.log.lines()
+        );
     }
     let buffered = node.lua1(
         "local most = 0
@@ -866,7 +919,9 @@ fn commands_for_the_dead_fail() {
     node.runtime.kill(dead);
     node.wait_gone(dead);
     let mut client = Client::new(port);
-    for command in ["ping", "info", "task", "uniqtask", "dbgcmd {} MEM", "trace", "killtask {} x", "call {} 'echo'"] {
+    for command in
+        ["ping", "info", "task", "uniqtask", "dbgcmd {} MEM", "trace", "killtask {} x", "call {} 'echo'"]
+    {
         let line = if command.contains("{}") {
             command.replace("{}", &dead.to_string())
         } else {

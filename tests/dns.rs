@@ -186,8 +186,7 @@ fn an_answer_is_remembered_for_its_time() {
 #[test]
 fn an_answer_without_time_is_not_remembered() {
     let node = support::node();
-    let server =
-        Server::new(|question| vec![answer(question, 0, &[record(None, 1, 0, &[10, 0, 0, 1])])]);
+    let server = Server::new(|question| vec![answer(question, 0, &[record(None, 1, 0, &[10, 0, 0, 1])])]);
     let setup = server.setup();
     node.lua(&format!("{setup} dns.resolve 'a.test' return dns.resolve 'a.test'"));
     assert_eq!(server.asked(), 2);
@@ -274,10 +273,7 @@ fn lies_are_not_believed() {
         ]
     });
     let setup = server.setup();
-    assert_eq!(
-        node.lua(&format!("{setup} return dns.resolve 'true.test'")),
-        ["10.0.0.7", "{1=10.0.0.7}"]
-    );
+    assert_eq!(node.lua(&format!("{setup} return dns.resolve 'true.test'")), ["10.0.0.7", "{1=10.0.0.7}"]);
 }
 
 #[test]
@@ -351,10 +347,14 @@ fn the_files_of_the_system_are_read() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = Server::new(honest);
     let hosts = folder.path().join("hosts");
-    std::fs::write(&hosts, "# comment\n127.0.0.7 Box.test box # alias\n::7 box.test\n10.1.1.1\tbox.test\n broken\n")
-        .expect("it is written");
+    std::fs::write(
+        &hosts,
+        "# comment\n127.0.0.7 Box.test box # alias\n::7 box.test\n10.1.1.1\tbox.test\n broken\n",
+    )
+    .expect("it is written");
     let conf = folder.path().join("resolv.conf");
-    std::fs::write(&conf, "search test\nnameserver 127.0.0.1 # ours\nnameserver 10.255.255.1\n").expect("it is written");
+    std::fs::write(&conf, "search test\nnameserver 127.0.0.1 # ours\nnameserver 10.255.255.1\n")
+        .expect("it is written");
     let node = support::node();
     node.check(&format!(
         "local dns = require 'skynet.dns'
@@ -432,10 +432,8 @@ fn the_systems_resolver_can_be_asked_without_blocking_the_service() {
 fn the_old_name_of_the_module_works() {
     let lua = support::lua_dir();
     let root = env!("CARGO_MANIFEST_DIR");
-    let config = support::config().set(
-        "lua_path",
-        format!("{}/?.lua;{root}/lualib/?.lua;{root}/lualib/compat10/?.lua", lua.display()),
-    );
+    let config = support::config()
+        .set("lua_path", format!("{}/?.lua;{root}/lualib/?.lua;{root}/lualib/compat10/?.lua", lua.display()));
     let node = support::start(config, None);
     assert_eq!(node.lua1("return require 'dns' == require 'skynet.dns'"), "true");
     assert_eq!(node.lua1("return require 'socketchannel' == require 'skynet.socketchannel'"), "true");

@@ -189,7 +189,10 @@ fn a_result_that_is_not_ok_is_raised() {
     let mut peer = server.accept();
     peer.say("indeed\n\n");
     let answer = job.result();
-    assert!(answer[1].contains("socketchannel.lua:") && answer[1].ends_with(": WRONGTYPE indeed"), "{answer:?}");
+    assert!(
+        answer[1].contains("socketchannel.lua:") && answer[1].ends_with(": WRONGTYPE indeed"),
+        "{answer:?}"
+    );
     assert_eq!(other.result(), text(&["true", "5"]));
     // The connection is as good as before.
     let job = start(&node, 2, "return ask 'more'");
@@ -203,7 +206,11 @@ fn a_reader_that_fails_ends_the_connection_and_all_that_wait() {
     let server = Server::new();
     in_order(&node, server.port(), "");
     let jobs = [
-        start(&node, 0, "return ch:request('x\\n', function(sock) sock:readline() error 'cannot parse this' end)"),
+        start(
+            &node,
+            0,
+            "return ch:request('x\\n', function(sock) sock:readline() error 'cannot parse this' end)",
+        ),
         start(&node, 1, "return ask 'y'"),
     ];
     let mut peer = server.accept();
@@ -331,7 +338,8 @@ fn a_request_that_cannot_connect_fails_once() {
     let answer = node.lua("local ok, problem = pcall(ask, 'x') return ok, problem == socketchannel.error");
     assert_eq!(answer, ["false", "true"]);
     node.log.wait_for(&format!("Connect failed Connection refused 127.0.0.1 {port}"));
-    let answer = node.lua("local ok, problem = pcall(ch.connect, ch, true) return ok, problem == socketchannel.error");
+    let answer =
+        node.lua("local ok, problem = pcall(ch.connect, ch, true) return ok, problem == socketchannel.error");
     assert_eq!(answer, ["false", "true"]);
 }
 
