@@ -565,6 +565,63 @@ fn the_end_of_the_console_or_of_the_agent_ends_the_session() {
 }
 
 #[test]
+fn killing_the_debuggers_coroutine_ends_the_session() {
+    let debugged = debugged();
+    let peer = debugged.peer.as_u32();
+    debugged.say("watch 'lua'");
+    debugged.wait_for(">");
+    debugged.add(1, 2);
+    debugged.wait_for("eval(8)>");
+    // The one that is stopped is not among those that can be killed; the debugger is.
+    let killed = debugged.node.lua(&format!(
+        "local key = next(skynet.call({peer}, 'debug', 'TASK'))
+        return skynet.call({peer}, 'debug', 'KILLTASK', key:match 'thread: (%S+)')"
+    ));
+    assert!(killed.is_empty(), "{killed:?}");
+    debugged.node.log.wait_for("Leave debug mode");
+    debugged.node.log.wait_for("the sum is 103");
+    debugged.node.log.wait_for("the session ends: false Debugger attach failed");
+}
+
+#[test]
+fn a_step_into_a_place_that_cannot_yield_runs_over_it() {
+    let debugged = debugged();
+    debugged.node.lua_in(
+        debugged.peer,
+        "skynet.dispatch('lua', function(_, _, n)
+            local list = { 3, 1, 2 }
+            table.sort(list, function(a, b)
+                return a < b
+            end)
+            local co = coroutine.wrap(function()
+                coroutine.yield(list[1])
+            end)
+            local first = co()
+            skynet.retpack(first + n)
+        end)",
+    );
+    debugged.say("watch 'lua'");
+    debugged.wait_for(">");
+    debugged.node.lua(&format!(
+        "skynet.fork(function() skynet.error('it is', skynet.call({}, 'lua', 5)) end)",
+        debugged.peer.as_u32()
+    ));
+    let mut seen = String::new();
+    while !seen.contains("eval(10)>") {
+        seen.push_str(&debugged.wait_for(")>"));
+        debugged.say("s");
+    }
+    debugged.node.log.wait_for("it is 6");
+    for line in [2, 3, 9] {
+        assert!(seen.contains(&format!("eval({line})>")), "{seen}");
+    }
+    // The function that sorts, and the coroutine within this one.
+    for line in [4, 7] {
+        assert!(!seen.contains(&format!("eval({line})>")), "{seen}");
+    }
+}
+
+#[test]
 fn leaving_while_stopped_lets_the_coroutine_go_on() {
     let debugged = debugged();
     debugged.say("watch 'lua'");

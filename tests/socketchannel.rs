@@ -131,9 +131,9 @@ fn answers_come_in_the_order_of_the_requests() {
     for n in 0..5 {
         assert_eq!(peer.line(), format!("question {n}"));
     }
-    for n in 0..5 {
+    for (n, job) in jobs.iter().enumerate() {
         peer.say(&format!("answer {n}\n"));
-        assert_eq!(jobs[n].result(), text(&["true", &format!("answer {n}")]));
+        assert_eq!(job.result(), text(&["true", &format!("answer {n}")]));
     }
 }
 
@@ -321,6 +321,24 @@ fn a_line_that_makes_no_sense_fails_every_session() {
     let job = start(&node, 9, "return ask(9, 'q')");
     server.accept().say("9 ok again\n");
     assert_eq!(job.result(), text(&["true", "again"]));
+}
+
+#[test]
+fn a_peer_that_goes_between_two_sessions_is_connected_again() {
+    let node = support::node();
+    let server = Server::new();
+    by_session(&node, server.port(), "");
+    for n in 1..=3 {
+        let job = start(&node, n, &format!("return ask({n}, 'q')"));
+        let mut peer = server.accept();
+        assert_eq!(peer.line(), format!("{n} q"));
+        peer.say(&format!("{n} ok yes\n"));
+        assert_eq!(job.result(), text(&["true", "yes"]));
+        drop(peer);
+        node.wait_until("the end is noticed", || {
+            node.lua1("return #require 'skynet.socket'.netstat()") == "0"
+        });
+    }
 }
 
 // -- connecting
