@@ -60,6 +60,11 @@ impl TaskPtr {
     }
 }
 
+/// Pushes a task's thread, also where that stands between two instructions and its stack has no room for a push.
+pub(crate) unsafe fn push_thread(state: *mut lua_State, task: TaskPtr) {
+    ffi::lua_rawgeti(state, ffi::LUA_REGISTRYINDEX, (*task.get()).anchor.into());
+}
+
 impl Kernel {
     /// A coroutine with an empty stack, from the pool or new. Nothing where the VM has no memory for one.
     pub(crate) unsafe fn take_task(kernel: *mut Kernel) -> Option<TaskPtr> {
@@ -108,8 +113,9 @@ impl Kernel {
         inner.sleeps = false;
         inner.trace = None;
         inner.untraced = false;
-        if !(*kernel).profiles.is_empty() || !(*kernel).blocked.is_empty() {
+        if !(*kernel).profiles.is_empty() || !(*kernel).blocked.is_empty() || (*kernel).hooks {
             (*kernel).forget_task(task);
+            ffi::lua_sethook(inner.state, None, 0, 0);
         }
         if (*kernel).idle.len() < IDLE_MAX {
             ffi::lua_settop(inner.state, 0);
@@ -137,6 +143,7 @@ impl Kernel {
         if self.start_task == Some(task) {
             self.start_task = None;
         }
+        self.forget_debugger(task);
     }
 
     /// Gives the pooled coroutines to the collector.

@@ -9,6 +9,7 @@ pub(crate) mod skynet;
 pub(crate) mod skynet_codecache;
 pub(crate) mod skynet_core;
 pub(crate) mod skynet_crypt;
+pub(crate) mod skynet_debugchannel;
 pub(crate) mod skynet_kernel;
 pub(crate) mod skynet_memory;
 pub(crate) mod skynet_netpack;
@@ -28,6 +29,7 @@ pub(crate) const NATIVE: &[Binding] = &[
     (c"skynet.profile", skynet_profile::open),
     (c"skynet.codecache", skynet_codecache::open),
     (c"skynet.memory", skynet_memory::open),
+    (c"skynet.debugchannel", skynet_debugchannel::open),
     (c"skynet.socketdriver", skynet_socketdriver::open),
     (c"skynet.netpack", skynet_netpack::open),
     (c"client.socket", client_socket::open),

@@ -83,7 +83,10 @@ pub(super) fn mqlen(call: &mut Call) -> Result<Returned, Raise> {
 
 pub(super) fn own_stat(call: &mut Call) -> Result<crate::host::Stat, Raise> {
     let ctx = call.context()?;
-    Ok(ctx.stat(ctx.handle()).unwrap_or_default())
+    let mut stat = ctx.stat(ctx.handle()).unwrap_or_default();
+    // SAFETY: the kernel outlives the call.
+    stat.mailbox_len += unsafe { (*call.kernel).held_len() };
+    Ok(stat)
 }
 
 pub(super) fn endless(call: &mut Call) -> Result<Returned, Raise> {

@@ -164,7 +164,12 @@ pub(super) unsafe fn close_all(state: *mut lua_State, kernel: *mut Kernel) {
     (*kernel).wakeups.clear();
     (*kernel).failures.clear();
     loop {
-        let mut closed = false;
+        // A debugger may have stopped one between two lines: it waits for no session.
+        let stopped = (*kernel).take_stopped();
+        let mut closed = stopped.is_some();
+        if let Some(task) = stopped {
+            Kernel::close_task(kernel, task, state);
+        }
         while let Some((task, _)) = (*kernel).forks.pop_front() {
             Kernel::close_task(kernel, task, state);
         }

@@ -58,7 +58,7 @@ pub(super) fn fork(call: &mut Call) -> Result<Returned, Raise> {
 }
 
 /// Centiseconds as Lua code gives them: an integer of 32 bits, and nothing below 0.
-pub(super) fn delay(centiseconds: i64) -> Duration {
+pub(in crate::lua::modules) fn delay(centiseconds: i64) -> Duration {
     let centiseconds = u64::try_from(centiseconds as i32).unwrap_or(0);
     Duration::from_millis(centiseconds * 10)
 }
