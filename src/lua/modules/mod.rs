@@ -5,6 +5,7 @@ pub(crate) mod send;
 pub(crate) mod skynet;
 pub(crate) mod skynet_codecache;
 pub(crate) mod skynet_core;
+pub(crate) mod skynet_httpcodec;
 pub(crate) mod skynet_kernel;
 pub(crate) mod skynet_memory;
 pub(crate) mod skynet_profile;
@@ -20,6 +21,7 @@ pub(crate) const NATIVE: &[Binding] = &[
     (c"skynet.profile", skynet_profile::open),
     (c"skynet.codecache", skynet_codecache::open),
     (c"skynet.memory", skynet_memory::open),
+    (c"skynet.httpcodec", skynet_httpcodec::open),
 ];
 
 /// The registry key of the functions that `skynet.init` was given before the service started.
