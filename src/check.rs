@@ -162,6 +162,7 @@ impl Check<'_> {
         self.readable("harbor", config.harbor());
         self.readable("loop_kill", config.loop_kill());
         self.readable("mqueue_max", config.mqueue_max());
+        self.readable("socket_buffer_max", config.socket_buffer_max());
         self.readable("shutdown_grace", config.shutdown_grace());
         // Its default follows `thread`, which has its own finding then.
         if config.value_set("spare_workers").is_some() {

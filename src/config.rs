@@ -119,6 +119,8 @@ pub(crate) const KEYS: &[Key] = &[
     optional("mqueue_max"),
     hidden("shutdown_grace", "5"),
     optional("spare_workers"),
+    optional("socket_buffer_max"),
+    hidden("socket_reuseport", "false"),
 ];
 
 /// The limit of `thread`, and of `spare_workers`.
@@ -199,6 +201,7 @@ impl Config {
         self.mqueue_max()?;
         self.shutdown_grace()?;
         self.spare_workers()?;
+        self.socket_buffer_max()?;
         Ok(())
     }
 }
@@ -329,15 +332,7 @@ impl Config {
     ///
     /// If it is no whole number from 1.
     pub fn mqueue_max(&self) -> Result<Option<usize>, ConfigError> {
-        const KEY: &str = "mqueue_max";
-        const RANGE: &str = "a whole number from 1";
-        if self.value_set(KEY).is_none() {
-            return Ok(None);
-        }
-        match usize::try_from(self.integer(KEY, RANGE)?) {
-            Ok(limit @ 1..) => Ok(Some(limit)),
-            _ => Err(self.bad_value(KEY, RANGE)),
-        }
+        self.limit("mqueue_max")
     }
 
     /// `shutdown_grace`: how long mailboxes may drain when the node is told to end; 5 s by default, 0 for no wait.
@@ -371,6 +366,22 @@ impl Config {
         }
     }
 
+    /// `socket_buffer_max`: how many bytes may wait to be written to one socket before it is closed; `None` for any
+    /// number.
+    ///
+    /// # Errors
+    ///
+    /// If it is no whole number from 1.
+    pub fn socket_buffer_max(&self) -> Result<Option<usize>, ConfigError> {
+        self.limit("socket_buffer_max")
+    }
+
+    /// `socket_reuseport`: whether several processes may listen on one port; only the text `true` says so.
+    #[must_use]
+    pub fn socket_reuseport(&self) -> bool {
+        self.text("socket_reuseport") == "true"
+    }
+
     /// The value of a known key: set or default. Empty for a key that has neither.
     pub(crate) fn text(&self, key: &str) -> &str {
         let default = || KEYS.iter().find(|known| known.name == key).and_then(|known| known.default);
@@ -388,6 +399,18 @@ impl Config {
         match text.parse::<f64>() {
             Ok(value) if value.fract() == 0.0 && value.abs() <= WHOLE_MAX => Ok(value as i64),
             _ => Err(self.bad_value(key, range)),
+        }
+    }
+
+    /// A number of things that are too many beyond it; `None` if the key is not set.
+    fn limit(&self, key: &'static str) -> Result<Option<usize>, ConfigError> {
+        const RANGE: &str = "a whole number from 1";
+        if self.value_set(key).is_none() {
+            return Ok(None);
+        }
+        match usize::try_from(self.integer(key, RANGE)?) {
+            Ok(limit @ 1..) => Ok(Some(limit)),
+            _ => Err(self.bad_value(key, RANGE)),
         }
     }
 
@@ -711,7 +734,15 @@ mod tests {
 
     #[test]
     fn validate_refuses_what_an_accessor_refuses() {
-        for key in ["thread", "harbor", "loop_kill", "mqueue_max", "shutdown_grace", "spare_workers"] {
+        for key in [
+            "thread",
+            "harbor",
+            "loop_kill",
+            "mqueue_max",
+            "shutdown_grace",
+            "spare_workers",
+            "socket_buffer_max",
+        ] {
             let said = error(Config::new().set(key, "wrong").validate());
             assert!(said.starts_with(&format!("{key} = wrong: must be ")), "{said}");
         }

@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::env::KeyExists;
 use crate::handle::Handle;
 use crate::message::{Message, Session};
+use crate::socket::{SocketError, Sockets};
 
 /// Whatever went wrong in a service; it ends up in the log.
 pub type ServiceError = Box<dyn std::error::Error + Send + Sync>;
@@ -91,6 +92,11 @@ pub(crate) trait Host: Send + Sync {
     fn deliver_global(&self, name: &str, message: Message) -> Result<(), SendError>;
     /// A response after `delay`, at the end of a tick of so many milliseconds.
     fn timeout(&self, to: Handle, session: Session, delay: Duration, tick_ms: u64);
+
+    /// The socket engine, which is started if there is none yet.
+    fn sockets(&self) -> Result<&Sockets, SocketError>;
+    /// The socket engine, if it was ever needed.
+    fn open_sockets(&self) -> Option<&Sockets>;
 
     fn find_name(&self, name: &str) -> Option<Handle>;
     fn register_name(&self, name: &str, handle: Handle) -> bool;

@@ -71,9 +71,7 @@ mod runtime;
 mod sched;
 #[cfg(not(loom))]
 mod service;
-// Services come to it with the modules that serve Lua.
 #[cfg(not(loom))]
-#[allow(dead_code, unused_imports)]
 mod socket;
 #[cfg_attr(loom, allow(dead_code, unused_imports))]
 mod sync;
@@ -89,7 +87,7 @@ pub use clock::{Clock, ManualClock};
 #[cfg(not(loom))]
 pub use config::{Config, ConfigError, Place};
 #[cfg(not(loom))]
-pub use context::{Context, MESSAGE_SIZE_MAX};
+pub use context::{Context, MESSAGE_SIZE_MAX, Sockets};
 #[cfg(not(loom))]
 pub use env::KeyExists;
 pub use handle::{Handle, ParseHandleError};
@@ -100,6 +98,11 @@ pub use message::{Message, MessageKind, Origin, Payload, Session};
 pub use runtime::{Builder, CallError, Runtime, StartError, check};
 #[cfg(not(loom))]
 pub use service::{Service, ServiceError, Signals};
+#[cfg(not(loom))]
+pub use socket::{
+    AddressError, Priority, SocketData, SocketError, SocketEvent, SocketEventKind, SocketId, SocketInfo,
+    SocketKind, UdpAddress,
+};
 #[cfg(not(loom))]
 pub use table::TableFull;
 

@@ -15,6 +15,7 @@ use crate::message::{Message, MessageKind, Payload};
 use crate::native;
 use crate::node::{Newcomer, NewcomerKind, Node, Parts};
 use crate::service::{Factory, Service, ServiceError};
+use crate::socket;
 
 /// Sets a node up; see [`Runtime::builder`].
 #[must_use]
@@ -85,7 +86,8 @@ pub enum CallError {
 
 impl Builder {
     /// Takes a whole config: its keys are the node's environment, and `thread`, `harbor`, `profile`, `logger`,
-    /// `logservice`, `loop_kill`, `mqueue_max` and `spare_workers` set the engine up.
+    /// `logservice`, `loop_kill`, `mqueue_max`, `spare_workers`,
+    /// `socket_buffer_max` and `socket_reuseport` set the engine up.
     pub fn config(mut self, config: Config) -> Builder {
         self.config = config;
         self
@@ -178,6 +180,10 @@ impl Builder {
             env: config.env().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
             modules: all,
             clock: self.clock,
+            sockets: socket::Options {
+                buffer_max: config.socket_buffer_max()?,
+                reuse_port: config.socket_reuseport(),
+            },
         })?;
         let runtime = Runtime { node, grace: config.shutdown_grace()? };
         let (module, args) = match log {

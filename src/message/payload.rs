@@ -104,6 +104,15 @@ impl Payload {
         }
     }
 
+    /// The typed value, if it is a `T`, to be changed.
+    #[must_use]
+    pub fn downcast_mut<T: Any>(&mut self) -> Option<&mut T> {
+        match &mut self.0 {
+            Repr::Typed(value) => value.downcast_mut(),
+            Repr::Empty | Repr::Bytes(_) => None,
+        }
+    }
+
     /// Takes the typed value.
     ///
     /// # Errors

@@ -100,6 +100,9 @@ impl Node {
 
     /// A service is gone for good.
     pub(super) fn service_ended(&self, cell: &Cell) {
+        if let Some(sockets) = self.sockets.get() {
+            sockets.close_all(cell.handle());
+        }
         if cell.handle() == self.logger() {
             self.logger.store(0, Ordering::Release);
         }

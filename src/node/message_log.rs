@@ -11,6 +11,7 @@ use super::Node;
 use crate::handle::Handle;
 use crate::host::Host;
 use crate::message::{Message, Session};
+use crate::socket::{SocketData, SocketEvent};
 use crate::sync::lock;
 
 /// The log of one service's messages; off until somebody turns it on.
@@ -57,6 +58,9 @@ impl MessageLog {
     }
 
     pub(super) fn write(&self, node: &Node, message: &Message) {
+        if let Some(event) = message.payload.downcast_ref::<SocketEvent>() {
+            return self.write_line(&socket_line(event));
+        }
         let mut line = format!(
             "{} {} {} {} ",
             message.source,
@@ -64,13 +68,32 @@ impl MessageLog {
             Session::number(message.session),
             node.clock().centiseconds()
         );
-        for byte in message.payload.as_bytes() {
-            let _ = write!(line, "{byte:02x}");
-        }
-        line.push('\n');
+        push_hex(&mut line, message.payload.as_bytes());
+        self.write_line(&line);
+    }
+
+    fn write_line(&self, line: &str) {
         if let Some(file) = lock(&self.file).as_mut() {
             // A full disk must not stop the service that is watched.
-            let _ = file.write_all(line.as_bytes());
+            let _ = file.write_all(format!("{line}\n").as_bytes());
         }
+    }
+}
+
+/// What happened to a socket: `[socket] type id ud`, and the text in brackets or the bytes.
+fn socket_line(event: &SocketEvent) -> String {
+    let mut line = format!("[socket] {} {} {} ", event.kind as u8, event.id, event.ud);
+    match &event.data {
+        SocketData::Text(text) => {
+            let _ = write!(line, "[{text}]");
+        }
+        SocketData::Bytes(_) | SocketData::Datagram(..) => push_hex(&mut line, event.as_bytes()),
+    }
+    line
+}
+
+fn push_hex(line: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        let _ = write!(line, "{byte:02x}");
     }
 }

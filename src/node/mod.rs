@@ -24,6 +24,7 @@ use crate::names::Names;
 use crate::post::Post;
 use crate::sched::{Options, Scheduler, Stuck, Watcher};
 use crate::service::{Factory, Service};
+use crate::socket::{self, SocketError, Sockets};
 use crate::sync::lock;
 use crate::table::HandleTable;
 use crate::timer::Timer;
@@ -48,6 +49,7 @@ pub(crate) struct Parts {
     pub(crate) env: HashMap<String, String>,
     pub(crate) modules: HashMap<String, Factory>,
     pub(crate) clock: Clock,
+    pub(crate) sockets: socket::Options,
 }
 
 /// One running node.
@@ -64,6 +66,10 @@ pub(crate) struct Node {
     /// Set once by `start`.
     scheduler: OnceLock<Arc<Scheduler<Cell>>>,
     timer: OnceLock<Timer>,
+    /// Set when the first service needs a socket: a node without any has no reactor.
+    sockets: OnceLock<Sockets>,
+    /// Held while that is done.
+    sockets_options: Mutex<socket::Options>,
     logger: AtomicU32,
     harbor_service: AtomicU32,
     exit_monitor: AtomicU32,
@@ -91,6 +97,8 @@ impl Node {
             modules: parts.modules,
             scheduler: OnceLock::new(),
             timer: OnceLock::new(),
+            sockets: OnceLock::new(),
+            sockets_options: Mutex::new(parts.sockets),
             logger: AtomicU32::new(0),
             harbor_service: AtomicU32::new(0),
             exit_monitor: AtomicU32::new(0),
@@ -115,6 +123,20 @@ impl Node {
         if let Some(scheduler) = self.scheduler.get() {
             scheduler.schedule(cell);
         }
+    }
+
+    /// Starts the socket engine, unless another thread has done so meanwhile.
+    #[cold]
+    fn start_sockets(&self) -> Result<&Sockets, SocketError> {
+        let options = lock(&self.sockets_options);
+        if self.sockets.get().is_none() {
+            let door = Arc::new(Door(Weak::clone(&self.me)));
+            let log_door = Arc::clone(&door);
+            let log = Arc::new(move |text: &str| log_door.log(text));
+            let sockets = Sockets::launch(self.clock.clone(), door, log, options.clone())?;
+            let _ = self.sockets.set(sockets);
+        }
+        self.sockets.get().ok_or(SocketError::Invalid)
     }
 
     fn profile(&self) -> bool {
@@ -198,6 +220,9 @@ impl Node {
         if let Some(timer) = self.timer.get() {
             timer.stop();
         }
+        if let Some(sockets) = self.sockets.get() {
+            sockets.stop();
+        }
         if let Some(scheduler) = self.scheduler.get().filter(|_| all_ended) {
             scheduler.stop();
         }
@@ -236,6 +261,18 @@ impl Host for Node {
         if let Some(timer) = self.timer.get() {
             timer.schedule(delay, tick_ms, to, session);
         }
+    }
+
+    #[inline]
+    fn sockets(&self) -> Result<&Sockets, SocketError> {
+        match self.sockets.get() {
+            Some(sockets) => Ok(sockets),
+            None => self.start_sockets(),
+        }
+    }
+
+    fn open_sockets(&self) -> Option<&Sockets> {
+        self.sockets.get()
     }
 
     fn find_name(&self, name: &str) -> Option<Handle> {
@@ -336,11 +373,21 @@ impl Host for Node {
 /// What the engines hold of their node: it owns them, and must not be kept by them.
 struct Door(Weak<Node>);
 
+impl Door {
+    fn log(&self, text: &str) {
+        if let Some(node) = self.0.upgrade() {
+            node.log(Handle::NONE, text.as_bytes());
+        }
+    }
+}
+
 impl Post for Door {
     fn post(&self, to: Handle, message: Message) {
         if let Some(node) = self.0.upgrade() {
-            // A timer of a service that has ended in the meantime.
-            let _ = node.deliver(to, message);
+            // A timer, or a socket, of a service that has ended in the meantime. What comes from the network was taken
+            // from it, so that it must not be lost: the reactor, not the mailbox, is what limits it.
+            let must_fit = message.kind.is_answer() || message.kind == MessageKind::SOCKET;
+            let _ = node.push(to, message, must_fit);
         }
     }
 }

@@ -9,7 +9,8 @@ const UNIX: &str = "unix:";
 
 /// Why a text is no address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum AddressError {
+#[non_exhaustive]
+pub enum AddressError {
     // Matched by Lua code: keep the words of all three.
     /// There is no port in the text and none beside it.
     #[error("Invalid address {0}.")]

@@ -10,15 +10,15 @@ use super::ids::SocketId;
 use crate::message::Payload;
 
 /// A longer text is cut: receivers of the original's structure have room for so many bytes.
-pub(crate) const TEXT_MAX: usize = 128;
+const TEXT_MAX: usize = 128;
 
 /// What happened. The numbers are those of `SKYNET_SOCKET_TYPE_*`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u8)]
-pub(crate) enum SocketEventKind {
+pub enum SocketEventKind {
     /// Bytes arrived.
     Data = 1,
-    /// A connection is made, a listener is bound, or [`start`](super::Sockets::start) was heard.
+    /// A connection is made, a listener is bound, or [`start`](crate::Sockets::start) was heard.
     Connect = 2,
     /// The peer has ended its side, or the service closed the socket. Comes once.
     Close = 3,
@@ -34,22 +34,22 @@ pub(crate) enum SocketEventKind {
 
 /// One event of one socket.
 #[derive(Debug)]
-pub(crate) struct SocketEvent {
+pub struct SocketEvent {
     /// What happened.
-    pub(crate) kind: SocketEventKind,
+    pub kind: SocketEventKind,
     /// To which socket.
-    pub(crate) id: SocketId,
+    pub id: SocketId,
     /// A number whose meaning depends on the kind: the size of the data, the port of a listener, the id of an
     /// accepted socket, the KiB of a warning.
-    pub(crate) ud: i32,
+    pub ud: i32,
     /// What comes with it.
-    pub(crate) data: SocketData,
+    pub data: SocketData,
 }
 
 /// What comes with an event.
 #[derive(Debug)]
-pub(crate) enum SocketData {
-    /// An address or the reason of an error; of at most [`TEXT_MAX`] bytes.
+pub enum SocketData {
+    /// An address or the reason of an error; of at most 128 bytes.
     Text(String),
     /// Bytes of a stream; never none.
     Bytes(Payload),
@@ -73,8 +73,24 @@ impl SocketEvent {
         SocketEvent { kind: SocketEventKind::Udp, id, ud: number(bytes.len()), data }
     }
 
+    /// The new socket that an [`Accept`](SocketEventKind::Accept) event tells of.
+    #[must_use]
+    pub fn accepted(&self) -> SocketId {
+        SocketId::new(self.ud)
+    }
+
+    /// Takes the bytes of data or of a datagram; nothing of them is left.
+    #[must_use]
+    pub fn take_bytes(&mut self) -> Payload {
+        match &mut self.data {
+            SocketData::Bytes(payload) | SocketData::Datagram(payload, _) => std::mem::take(payload),
+            SocketData::Text(_) => Payload::empty(),
+        }
+    }
+
     /// The text of an event that has one.
-    pub(crate) fn as_text(&self) -> &str {
+    #[must_use]
+    pub fn as_text(&self) -> &str {
         match &self.data {
             SocketData::Text(text) => text,
             SocketData::Bytes(_) | SocketData::Datagram(..) => "",
@@ -82,7 +98,8 @@ impl SocketEvent {
     }
 
     /// The bytes of data or of a datagram.
-    pub(crate) fn as_bytes(&self) -> &[u8] {
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
         match &self.data {
             SocketData::Bytes(payload) | SocketData::Datagram(payload, _) => payload.as_bytes(),
             SocketData::Text(_) => &[],
@@ -108,7 +125,7 @@ pub(crate) fn error_text(error: &io::Error) -> String {
 /// The address of a datagram in its binary form: 1 or 2 for the family, the port in network order, and the 4 or 16
 /// bytes of the address.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct UdpAddress {
+pub struct UdpAddress {
     bytes: [u8; UdpAddress::V6_LEN],
     len: u8,
 }
@@ -120,7 +137,8 @@ impl UdpAddress {
     const V6_LEN: usize = 19;
 
     /// Reads the binary form; nothing where it is none.
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<UdpAddress> {
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<UdpAddress> {
         let right = match *bytes.first()? {
             Self::V4 => bytes.len() == Self::V4_LEN,
             Self::V6 => bytes.len() == Self::V6_LEN,
@@ -132,12 +150,14 @@ impl UdpAddress {
     }
 
     /// The binary form.
-    pub(crate) fn as_bytes(&self) -> &[u8] {
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
     }
 
     /// The address and the port.
-    pub(crate) fn to_addr(self) -> SocketAddr {
+    #[must_use]
+    pub fn to_addr(self) -> SocketAddr {
         let port = u16::from_be_bytes([self.bytes[1], self.bytes[2]]);
         let mut v6 = [0; 16];
         v6.copy_from_slice(&self.bytes[3..]);

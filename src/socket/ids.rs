@@ -13,7 +13,7 @@ use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, OnceLock, lock};
 
 /// So many sockets can be open at once.
-pub(crate) const SOCKETS_MAX: usize = 1 << 16;
+pub(super) const SOCKETS_MAX: usize = 1 << 16;
 /// Slots are made so many at a time: a node with few sockets pays for few.
 const CHUNK: usize = 1 << 10;
 
@@ -22,16 +22,18 @@ const CHUNK: usize = 1 << 10;
 /// Those of sockets are positive. Any other number may be asked for too, and is nobody's.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(transparent)]
-pub(crate) struct SocketId(i32);
+pub struct SocketId(i32);
 
 impl SocketId {
     /// The id with this number, whether there is such a socket or not.
-    pub(crate) const fn new(number: i32) -> SocketId {
+    #[must_use]
+    pub const fn new(number: i32) -> SocketId {
         SocketId(number)
     }
 
     /// The number.
-    pub(crate) const fn get(self) -> i32 {
+    #[must_use]
+    pub const fn get(self) -> i32 {
         self.0
     }
 

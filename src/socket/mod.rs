@@ -56,11 +56,13 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::thread::JoinHandle;
 use crate::sync::{Arc, Mutex, lock, spawn_engine};
 
-pub(crate) use self::address::{AddressError, split as split_address};
-pub(crate) use self::event::{SocketData, SocketEvent, SocketEventKind, TEXT_MAX, UdpAddress, error_text};
-pub(crate) use self::ids::{SOCKETS_MAX, SocketId};
-pub(crate) use self::out::{Priority, WARNING_SIZE};
-pub(crate) use self::state::{SocketInfo, SocketKind};
+pub use self::address::AddressError;
+pub(crate) use self::address::split as split_address;
+pub(crate) use self::event::error_text;
+pub use self::event::{SocketData, SocketEvent, SocketEventKind, UdpAddress};
+pub use self::ids::SocketId;
+pub use self::out::Priority;
+pub use self::state::{SocketInfo, SocketKind};
 
 /// How many connections may wait for a listener that does not say.
 pub(crate) const BACKLOG: i32 = 32;
@@ -80,7 +82,7 @@ pub(crate) type Log = Arc<dyn Fn(&str) + Send + Sync>;
 /// Why a socket cannot be had, or used so.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub(crate) enum SocketError {
+pub enum SocketError {
     /// All ids are taken.
     // Matched by Lua code: keep the words of all texts here.
     #[error("reach skynet socket number limit")]

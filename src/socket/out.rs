@@ -25,7 +25,7 @@ const QUEUE_KEEP_MAX: usize = 64;
 
 /// Before or behind what else waits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) enum Priority {
+pub enum Priority {
     /// In the order of the calls.
     #[default]
     Normal,

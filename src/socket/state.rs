@@ -12,7 +12,7 @@ use crate::sync::{Mutex, lock};
 /// What a socket is at the moment. The numbers are those of the original's `socket_info`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
-pub(crate) enum SocketKind {
+pub enum SocketKind {
     /// Connecting, or accepted and not started.
     Unknown = 0,
     /// Takes connections.
@@ -167,22 +167,28 @@ impl Socket {
 
 /// What `netstat` shows of a socket.
 #[derive(Debug, Clone)]
-pub(crate) struct SocketInfo {
-    pub(crate) id: SocketId,
-    pub(crate) owner: Handle,
-    pub(crate) kind: SocketKind,
+#[non_exhaustive]
+pub struct SocketInfo {
+    /// Its id.
+    pub id: SocketId,
+    /// The service that hears of it.
+    pub owner: Handle,
+    /// What it is.
+    pub kind: SocketKind,
     /// Bytes read; connections taken, of a listener.
-    pub(crate) read: u64,
+    pub read: u64,
     /// Bytes written to the descriptor.
-    pub(crate) written: u64,
+    pub written: u64,
     /// When it was last read, in centiseconds of the node's clock.
-    pub(crate) read_at_cs: u64,
-    pub(crate) written_at_cs: u64,
+    pub read_at_cs: u64,
+    /// When it was last written to, in the same unit.
+    pub written_at_cs: u64,
     /// Bytes that wait to be written.
-    pub(crate) waiting: u64,
+    pub waiting: u64,
     /// Whether its owner wants to hear what comes in.
-    pub(crate) reading: bool,
-    pub(crate) writing: bool,
+    pub reading: bool,
+    /// Whether something waits to be written.
+    pub writing: bool,
     /// The peer of a connection; what a listener listens on.
-    pub(crate) name: String,
+    pub name: String,
 }

@@ -19,24 +19,36 @@ use crate::lua::modules::skynet_profile;
 use crate::lua::raw::entry::{kernel_of, unpack};
 use crate::lua::raw::{ffi, lua_State, protect};
 use crate::message::{Message, MessageKind, Origin, Payload, Session};
+use crate::socket::SocketEvent;
 
 impl Kernel {
     /// Handles one message.
     pub(crate) unsafe fn handle_message(kernel: *mut Kernel, message: Message) {
-        let Message { source, session, kind, payload } = message;
+        let Message { source, session, kind, mut payload } = message;
         let session = Session::number(session);
         (*kernel).current = Current { source, session, size: payload.len() };
+        let mut delivery = Delivery::of(&payload);
+        if kind == MessageKind::SOCKET
+            && let Some(event) = payload.downcast_mut::<SocketEvent>()
+        {
+            // Lua code hands the pointer to `socketdriver.unpack` or `netpack.filter`, which compare it with `event`.
+            (*kernel).event = event;
+            delivery = Delivery { data: (*kernel).event.cast_const().cast(), len: size_of::<SocketEvent>() };
+        }
         match (*kernel).mode {
-            Mode::Native => {
-                Kernel::dispatch(kernel, kind, source, session, Delivery::of(&payload), payload);
-            }
+            Mode::Native => Kernel::dispatch(kernel, kind, source, session, delivery, payload),
             Mode::Callback { function, keep } => {
-                Kernel::call_back(kernel, function, keep, kind, source, session, payload);
+                let raw = Raw { kind, source, session, delivery };
+                Kernel::call_back(kernel, function, keep, raw, payload);
             }
-            Mode::Filter(function) => Kernel::filter(kernel, function, kind, source, session, payload),
+            Mode::Filter(function) => {
+                let raw = Raw { kind, source, session, delivery };
+                Kernel::filter(kernel, function, raw, payload);
+            }
             Mode::Deaf if kind == MessageKind::RESPONSE || kind == MessageKind::ERROR => {}
             Mode::Deaf => (*kernel).refuse(Origin { source, session: Session::new(session) }),
         }
+        (*kernel).event = std::ptr::null_mut();
         if (*kernel).memory().used() > (*kernel).memory_warning {
             Kernel::warn_of_memory(kernel);
         }
@@ -57,9 +69,11 @@ impl Kernel {
         {
             kind = MessageKind(map[kind.index()]);
             // The handler hands the block on, or frees it; who waits for an answer does, too.
-            let (data, len) = std::mem::take(&mut owner).into_raw();
-            if !data.is_null() {
-                delivery = Delivery { data: data.cast(), len };
+            if (*kernel).event.is_null() {
+                let (data, len) = std::mem::take(&mut owner).into_raw();
+                if !data.is_null() {
+                    delivery = Delivery { data: data.cast(), len };
+                }
             }
         }
         if kind == MessageKind::RESPONSE {
@@ -244,6 +258,7 @@ impl Kernel {
         }
         (*kernel).running = before;
         (*kernel).pending = Payload::empty();
+        (*kernel).event = std::ptr::null_mut();
         match status {
             ffi::LUA_YIELD if std::mem::take(&mut (*kernel).suspended) => {
                 if (*kernel).loading.is_some() {
@@ -504,19 +519,12 @@ impl Kernel {
     }
 
     /// Gives a raw message to the Lua function that `skynet.core.callback` installed.
-    unsafe fn call_back(
-        kernel: *mut Kernel,
-        function: c_int,
-        keep: bool,
-        kind: MessageKind,
-        source: Handle,
-        session: i32,
-        payload: Payload,
-    ) {
+    unsafe fn call_back(kernel: *mut Kernel, function: c_int, keep: bool, raw: Raw, payload: Payload) {
         let main = (*kernel).main;
+        let Raw { kind, source, session, mut delivery } = raw;
         let mut owner = payload;
-        let mut delivery = Delivery::of(&owner);
-        if keep {
+        // A socket event is no block that could be given away: its data is, by who unpacks it.
+        if keep && (*kernel).event.is_null() {
             let (data, len) = std::mem::take(&mut owner).into_raw();
             delivery = Delivery { data: data.cast(), len };
         }
@@ -532,15 +540,8 @@ impl Kernel {
     }
 
     /// Passes a raw message through a Lua function, and dispatches what that returns.
-    unsafe fn filter(
-        kernel: *mut Kernel,
-        function: c_int,
-        kind: MessageKind,
-        source: Handle,
-        session: i32,
-        payload: Payload,
-    ) {
-        let delivery = Delivery::of(&payload);
+    unsafe fn filter(kernel: *mut Kernel, function: c_int, raw: Raw, payload: Payload) {
+        let Raw { kind, source, session, delivery } = raw;
         let main = (*kernel).main;
         Kernel::call_main(kernel, |_| {
             ffi::lua_pushcfunction(main, filter_entry);
@@ -553,6 +554,14 @@ impl Kernel {
         });
         drop(payload);
     }
+}
+
+/// A message on its way to a Lua function that gets it whole.
+struct Raw {
+    kind: MessageKind,
+    source: Handle,
+    session: i32,
+    delivery: Delivery,
 }
 
 /// A handler reference that stands for a Lua module which is loaded with the first message: `skynet.debug`.

@@ -32,6 +32,7 @@ use super::raw::{ffi, lua_State};
 use crate::context::Context;
 use crate::handle::Handle;
 use crate::message::{MessageKind, Origin, Payload, Session};
+use crate::socket::SocketEvent;
 use loading::Loading;
 use protocol::Protocols;
 use task::{Seat, Task, TaskPtr};
@@ -153,6 +154,8 @@ pub(crate) struct Kernel {
     pub(crate) delivery: Delivery,
     /// Who owns them, until the coroutine suspends or ends.
     pub(crate) pending: Payload,
+    /// The socket event in work, or null: what Lua code gets as a pointer is good only if it is this one.
+    pub(crate) event: *mut SocketEvent,
     pub(crate) current: Current,
     pub(crate) sessions: SessionMap<Waiter>,
     pub(crate) tasks: Slab<Box<Task>>,
@@ -212,6 +215,7 @@ impl Kernel {
             wake: Wake::Failed,
             delivery: Delivery { data: std::ptr::null(), len: 0 },
             pending: Payload::empty(),
+            event: std::ptr::null_mut(),
             current: Current { source: Handle::NONE, session: 0, size: 0 },
             sessions: SessionMap::default(),
             tasks: Slab::new(),

@@ -9,6 +9,9 @@ pub(crate) mod skynet_httpcodec;
 pub(crate) mod skynet_kernel;
 pub(crate) mod skynet_memory;
 pub(crate) mod skynet_profile;
+pub(crate) mod skynet_socketdriver;
+mod socket_buffer;
+pub(crate) mod socket_event;
 
 use std::ffi::{CStr, c_int, c_void};
 
@@ -22,6 +25,7 @@ pub(crate) const NATIVE: &[Binding] = &[
     (c"skynet.codecache", skynet_codecache::open),
     (c"skynet.memory", skynet_memory::open),
     (c"skynet.httpcodec", skynet_httpcodec::open),
+    (c"skynet.socketdriver", skynet_socketdriver::open),
 ];
 
 /// The registry key of the functions that `skynet.init` was given before the service started.

@@ -1,12 +1,14 @@
 //! The C interface of Lua, tamed.
 //!
 //! `memory.rs` is the allocator of a VM, `entry.rs` the C function round a Rust body (and the only place that raises),
-//! `protect.rs` runs what may raise, `compat.rs` hides what differs from Lua 5.4 to 5.5.
+//! `protect.rs` runs what may raise, `userdata.rs` is a Rust value that Lua owns, `compat.rs` hides what differs from Lua
+//! 5.4 to 5.5.
 
 pub(crate) mod compat;
 pub(crate) mod entry;
 pub(crate) mod memory;
 pub(crate) mod protect;
+pub(crate) mod userdata;
 
 pub(crate) use entry::{Call, Raise, Returned, entry};
 pub(crate) use mlua::ffi;

@@ -1,5 +1,7 @@
 //! [`Context`]: what a service may ask of its node while it handles a message.
 
+mod sockets;
+
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -8,6 +10,8 @@ use crate::env::KeyExists;
 use crate::handle::Handle;
 use crate::host::{Host, LaunchError, SendError, Stat};
 use crate::message::{Message, MessageKind, Origin, Payload, Session};
+
+pub use self::sockets::Sockets;
 
 /// The largest message, in bytes: the top byte of a size carries the kind in skynet's queues.
 pub const MESSAGE_SIZE_MAX: usize = (1 << 56) - 1;
@@ -252,6 +256,12 @@ impl<'a> Context<'a> {
     /// See [`LaunchError`].
     pub fn launch(&mut self, module: &str, args: &str) -> Result<Handle, LaunchError> {
         self.host.launch(module, args)
+    }
+
+    /// The network: see [`Sockets`]. Its engine, a thread, starts when it is first needed.
+    #[must_use]
+    pub fn sockets(&self) -> Sockets<'a> {
+        Sockets::new(self.host, self.handle)
     }
 
     pub(crate) fn host(&self) -> &'a dyn Host {
