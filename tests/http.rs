@@ -110,7 +110,11 @@ fn answer_once(answer: impl Into<Vec<u8>>) -> (u16, JoinHandle<String>) {
 
 /// Runs `curl`, if there is one.
 fn curl(arguments: &[&str]) -> Option<String> {
-    match Command::new("curl").args(["--silent", "--show-error", "--max-time", "20", "--noproxy", "*"]).args(arguments).output() {
+    match Command::new("curl")
+        .args(["--silent", "--show-error", "--max-time", "20", "--noproxy", "*"])
+        .args(arguments)
+        .output()
+    {
         Ok(output) => {
             assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
             Some(String::from_utf8_lossy(&output.stdout).into_owned())
@@ -343,7 +347,8 @@ fn a_server_answers_real_clients() {
     assert_eq!(request(port, "GET / HTTP/3\r\n\r\n"), "HTTP/1.1 505 HTTP Version not supported\r\n\r\n");
     let large = format!("GET / HTTP/1.1\r\na: {}", "x".repeat(20_000));
     assert_eq!(request(port, &large), "HTTP/1.1 413 Request Entity Too Large\r\n\r\n");
-    let large = "GET / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nffffffff\r\n".to_owned() + &"x".repeat(200);
+    let large =
+        "GET / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nffffffff\r\n".to_owned() + &"x".repeat(200);
     assert_eq!(request(port, &large), "HTTP/1.1 413 Request Entity Too Large\r\n\r\n");
 }
 
@@ -396,10 +401,12 @@ fn a_client_that_sends_slowly_is_cut_off() {
     // Bytes now and then do not help.
     let mut stream = connect(port);
     let mut writer = stream.try_clone().expect("a second handle");
-    let trickle = thread::spawn(move || while writer.write_all(b"x").is_ok() {
-        thread::yield_now();
-        #[allow(clippy::disallowed_methods)]
-        thread::sleep(std::time::Duration::from_millis(20));
+    let trickle = thread::spawn(move || {
+        while writer.write_all(b"x").is_ok() {
+            thread::yield_now();
+            #[allow(clippy::disallowed_methods)]
+            thread::sleep(std::time::Duration::from_millis(20));
+        }
     });
     assert_eq!(read_to_end(&mut stream), "");
     drop(stream);
@@ -438,7 +445,11 @@ fn each_read_has_its_own_deadline() {
 fn a_client_that_goes_in_the_middle_is_a_socket_error() {
     let node = node();
     let port = serve(&node, &echo("", "nil"));
-    for part in ["GET / HTTP/1.1\r\nHo", "POST / HTTP/1.1\r\ncontent-length: 10\r\n\r\nhal", "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n5\r\nha"] {
+    for part in [
+        "GET / HTTP/1.1\r\nHo",
+        "POST / HTTP/1.1\r\ncontent-length: 10\r\n\r\nhal",
+        "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n5\r\nha",
+    ] {
         node.lua("outcome = nil");
         let mut stream = connect(port);
         stream.write_all(part.as_bytes()).expect("it is open");
@@ -463,9 +474,14 @@ fn what_a_client_sends_has_the_bytes_that_the_original_gives_it() {
     assert_eq!(text, format!("GET /path?q HTTP/1.1\r\nhost:127.0.0.1:{port}\r\nContent-length:0\r\n\r\n"));
 
     let (port, sent) = answer_once(ok);
-    node.check(&format!("httpc.request('PUT', 'http://127.0.0.1:{port}', '/', nil, {{ ['X-A'] = 7 }}, 'body')"));
+    node.check(&format!(
+        "httpc.request('PUT', 'http://127.0.0.1:{port}', '/', nil, {{ ['X-A'] = 7 }}, 'body')"
+    ));
     let text = sent.join().expect("it has read a request");
-    assert_eq!(text, format!("PUT / HTTP/1.1\r\nX-A:7\r\nHost:127.0.0.1:{port}\r\nContent-length:4\r\n\r\nbody"));
+    assert_eq!(
+        text,
+        format!("PUT / HTTP/1.1\r\nX-A:7\r\nHost:127.0.0.1:{port}\r\nContent-length:4\r\n\r\nbody")
+    );
 
     let (port, sent) = answer_once(ok);
     node.check(&format!("httpc.post('127.0.0.1:{port}', '/', {{ ['a b'] = 'ä&_Z' }})"));
@@ -487,7 +503,11 @@ fn a_client_reads_each_kind_of_response() {
     for (answer, code, body) in [
         ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello", 200, "hello"),
         ("HTTP/1.0 404 \r\n\r\nto the end", 404, "to the end"),
-        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", 200, "abcde"),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
+            200,
+            "abcde",
+        ),
         ("HTTP/1.1 204 No Content\r\n\r\nignored", 204, ""),
         ("HTTP/1.1 304\r\ncontent-length: 9\r\n\r\n", 304, ""),
         ("HTTP/1.1 100 Continue\r\n\r\n", 100, ""),
@@ -514,7 +534,10 @@ fn a_response_that_is_none_is_an_error_with_the_known_words() {
         ("HTTP/1.1 200 OK\r\nno colon\r\n\r\n", "Invalid HTTP response header"),
         ("nonsense\r\n\r\n", "Invalid HTTP response header"),
         ("HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n", "Invalid HTTP response header"),
-        ("HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nxx", "Invalid HTTP response header"),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nxx",
+            "Invalid HTTP response header",
+        ),
         ("HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\n", "Unsupport transfer-encoding"),
         ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nx\r\n", "Invalid response body"),
         ("HTTP/1.1 200 OK\r\ncontent-length: 99999999999999999999\r\n\r\n", "Invalid response body"),
@@ -526,7 +549,9 @@ fn a_response_that_is_none_is_an_error_with_the_known_words() {
         node.check(&format!("raises('{text}', httpc.get, '127.0.0.1:{port}', '/')"));
     }
     let (port, _sent) = answer_once("HTTP/1.1 200 OK\r\n\r\n".to_owned() + &"x".repeat(2000));
-    node.check(&format!("httpc.bodylimit = 1000 raises('Invalid response body', httpc.get, '127.0.0.1:{port}', '/')"));
+    node.check(&format!(
+        "httpc.bodylimit = 1000 raises('Invalid response body', httpc.get, '127.0.0.1:{port}', '/')"
+    ));
 }
 
 #[test]
@@ -572,7 +597,8 @@ fn a_connection_that_fails_says_to_where() {
 fn a_connect_gives_up_in_time() {
     let node = node();
     // Its queue is full, so the system answers nobody.
-    let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    let listener =
+        socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
     let any: std::net::SocketAddr = "127.0.0.1:0".parse().expect("an address");
     listener.bind(&any.into()).expect("a port is free");
     listener.listen(0).expect("it is bound");
