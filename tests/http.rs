@@ -640,6 +640,9 @@ fn a_whole_request_has_a_time_limit() {
         raises('[Socket Error]', httpc.get, '127.0.0.1:{port}', '/')
         local took = skynet.now() - begun
         assert(took >= 30 and took < 1000, took)
+        raises('read timeout', function()
+            for _ in httpc.request_stream('GET', '127.0.0.1:{port}', '/') do end
+        end)
         httpc.timeout = nil"
     ));
 }

@@ -82,10 +82,15 @@ impl Client {
     fn expect(&mut self, bytes: &[u8]) {
         let mut got = vec![0; bytes.len()];
         self.0.read_exact(&mut got).expect("so many bytes come");
-        assert_eq!(String::from_utf8_lossy(&got), String::from_utf8_lossy(bytes));
+        assert!(
+            got == bytes,
+            "{:?} is due, {:?} has come",
+            bytes.escape_ascii().to_string(),
+            got.escape_ascii().to_string()
+        );
     }
 
-    fn to_end(&mut self) -> Vec<u8> {
+    fn read_to_end(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         match self.0.read_to_end(&mut bytes) {
             Err(error) if error.kind() != std::io::ErrorKind::ConnectionReset => panic!("{error}"),
@@ -127,7 +132,7 @@ fn a_conversation_has_the_bytes_that_the_original_gives_it() {
     client.expect(b"\x82\x02\x00\xff");
     client.send(b"\x88\x05\x03\xe8bye");
     client.expect(b"\x88\x00");
-    assert!(client.to_end().is_empty());
+    assert!(client.read_to_end().is_empty());
     wait_outcome(&node, "true nil");
     assert_seen(
         &node,
@@ -154,7 +159,7 @@ fn frames_that_come_in_pieces_or_together_are_the_same_frames() {
         client.expect(b"\x81\x02hi\x8a\x00\x81\x05abcde\x82\x7e\x00\x7e");
         client.expect(&[b'x'; 126]);
         client.expect(b"\x88\x00");
-        assert!(client.to_end().is_empty());
+        assert!(client.read_to_end().is_empty());
         assert_seen(
             &node,
             "connect, handshake /chat?room=1 server.example.com, message text hi, ping, message text abcde, message binary 126, \
@@ -194,7 +199,7 @@ fn a_handshake_that_is_none_gets_an_answer_and_connect_then_close() {
         node.lua("events, outcomes = {}, {}");
         let mut client = Client::connect(port);
         client.send(request.as_bytes());
-        let answer = String::from_utf8_lossy(&client.to_end()).into_owned();
+        let answer = String::from_utf8_lossy(&client.read_to_end()).into_owned();
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{answer:?} to {request:?}");
         wait_outcome(&node, "true nil");
         assert_seen(&node, "connect, close nil nil");
@@ -202,7 +207,7 @@ fn a_handshake_that_is_none_gets_an_answer_and_connect_then_close() {
     let mut client = Client::connect(port);
     client.send(without("Upgrade").as_bytes());
     assert_eq!(
-        String::from_utf8_lossy(&client.to_end()),
+        String::from_utf8_lossy(&client.read_to_end()),
         "HTTP/1.1 426 \r\ncontent-length: 16\r\n\r\nUpgrade Required"
     );
 }
@@ -237,7 +242,7 @@ fn a_frame_against_the_rules_ends_the_connection() {
         node.lua("events, outcomes = {}, {}");
         let mut client = Client::open(port);
         client.send(bytes);
-        let answer = client.to_end();
+        let answer = client.read_to_end();
         assert_eq!(answer.first(), Some(&0x88), "{text}");
         assert_eq!(answer.get(2..4), Some(&i16::to_be_bytes(code)[..]), "{text}");
         wait_outcome(&node, "false ");
@@ -287,7 +292,7 @@ fn a_client_that_goes_without_a_word_is_an_error() {
         let mut client = if handshake { Client::open(port) } else { Client::connect(port) };
         client.send(bytes);
         client.0.shutdown(Shutdown::Write).expect("it is open");
-        assert!(client.to_end().is_empty());
+        assert!(client.read_to_end().is_empty());
         wait_outcome(&node, "true nil");
         let events = node.lua1("return seen()");
         assert!(events.starts_with("connect, ") && events.ends_with("error [Socket Error]"), "{events}");
@@ -300,7 +305,7 @@ fn a_client_that_shakes_hands_slowly_is_cut_off() {
     let port = serve(&node, "handle, 'ws', 'somebody', { timeout = 30 }");
     let mut client = Client::connect(port);
     client.send(b"GET / HTTP/1.1\r\nHost:");
-    assert!(client.to_end().is_empty());
+    assert!(client.read_to_end().is_empty());
     wait_outcome(&node, "true nil");
     assert_seen(&node, "connect, error [Socket Error] : read timeout");
     // The limit is the handshake's alone.
@@ -343,7 +348,7 @@ fn a_server_closes_with_a_code_and_a_reason() {
     let mut client = Client::open(port);
     client.send(b"\x81\x01a\x81\x01b");
     client.expect(b"\x88\x08\x0f\xa0enough");
-    assert!(client.to_end().is_empty());
+    assert!(client.read_to_end().is_empty());
     wait_outcome(&node, "true nil");
     assert_seen(&node, "close nil nil");
 }
@@ -354,7 +359,7 @@ fn an_error_in_a_callback_is_what_accept_returns() {
     let port = serve(&node, "{ message = function(id, data) error 'my own' end }");
     let mut client = Client::open(port);
     client.send(b"\x81\x01a");
-    assert!(client.to_end().is_empty());
+    assert!(client.read_to_end().is_empty());
     wait_outcome(&node, "my own");
     assert!(node.lua1("return outcomes[1]").starts_with("false "));
 }

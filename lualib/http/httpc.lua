@@ -101,7 +101,7 @@ local function readall(read, limit)
 	while size <= limit do
 		local ok, piece = pcall(read)
 		if not ok then
-			if piece ~= socket_error or tostring(piece):find("timeout", 1, true) then
+			if piece ~= socket_error or piece.info then
 				error(piece, 0)
 			end
 			break
@@ -135,10 +135,11 @@ local function connect(host)
 end
 
 local function close(fd, interface)
-	sockethelper.close(fd)
+	-- While the socket is there, so that it can still say good-bye.
 	if interface.close then
 		interface.close()
 	end
+	sockethelper.close(fd)
 end
 
 local function finish(fd, interface, ok, ...)

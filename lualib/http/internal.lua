@@ -335,7 +335,8 @@ local function received(self, socket_error)
 		return piece
 	end
 	self.connected = false
-	if piece ~= socket_error then
+	-- The plain error is the end of the connection; one that has words to it (a time limit) is not.
+	if piece ~= socket_error or piece.info then
 		error(piece, 0)
 	end
 end

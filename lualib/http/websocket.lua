@@ -23,6 +23,9 @@ local CLIENT_MAX <const> = 64 * 1024 * 1024
 --- The payload of a close frame: a code and a reason.
 local REASON_MAX <const> = 123
 
+--- A server's text for a handshake that it refuses is read up to this length.
+local REFUSAL_MAX <const> = 4096
+
 --- Codes of close frames.
 local PROTOCOL_ERROR <const>, TOO_BIG <const> = 1002, 1009
 
@@ -160,10 +163,11 @@ local function new_connection(id, interface, addr, limit)
 		buffer = "",
 		at = 1,
 		close = function()
-			socket.close(id)
+			-- While the socket is there, so that it can still say good-bye.
 			if interface.close then
 				interface.close()
 			end
+			socket.close(id)
 		end,
 	}
 	connections[id] = ws
@@ -437,9 +441,14 @@ local function request(ws, host, target, header)
 		assert(sent[name] == nil, name)
 		sent[name] = value
 	end
-	-- What it reads is no more than a head and the text of a refusal.
 	local code, rest, fields = internal.request(ws, "GET", host, target, {}, sent)
 	if code ~= 101 then
+		-- The text of a refusal may come behind its head.
+		local length = internal.contentlength(fields)
+		if length and length > #rest and length <= REFUSAL_MAX then
+			local ok, more = pcall(ws.read, length - #rest)
+			rest = rest .. (ok and more or "")
+		end
 		error(("websocket handshake error: code[%s] info:%s"):format(code, rest), 0)
 	elseif lower(fields.upgrade) ~= "websocket" then
 		error("websocket handshake upgrade must websocket", 0)

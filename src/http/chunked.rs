@@ -124,8 +124,11 @@ mod tests {
 
     use super::*;
 
-    /// The body of bytes that come in pieces of this length, and what lies behind its last chunk.
-    fn read(bytes: &[u8], piece: usize) -> Result<Option<(Vec<u8>, Vec<u8>)>, ChunkError> {
+    /// A body and what lies behind its last chunk, if that has come.
+    type Read = Result<Option<(Vec<u8>, Vec<u8>)>, ChunkError>;
+
+    /// Reads bytes that come in pieces of this length.
+    fn read(bytes: &[u8], piece: usize) -> Read {
         let (mut state, mut body, mut buffer) = (State::Size, Vec::new(), Vec::new());
         for (at, part) in bytes.chunks(piece).enumerate() {
             buffer.extend_from_slice(part);
