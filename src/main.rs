@@ -1,5 +1,6 @@
 //! The `skynet-rs` program: starts a node from a config file.
 
+mod bench_echo;
 mod daemon;
 
 use std::process::ExitCode;
@@ -39,6 +40,8 @@ enum Command {
         /// The config file.
         config: String,
     },
+    /// Load an echo server, and print requests per second and latencies.
+    BenchEcho(bench_echo::BenchEcho),
     /// Print the version.
     Version,
 }
@@ -54,6 +57,10 @@ fn main() -> ExitCode {
     match (arguments.command, arguments.config) {
         (Some(Command::Run { config }), _) | (None, Some(config)) => run(&config),
         (Some(Command::Check { config }), _) => check(&config),
+        (Some(Command::BenchEcho(options)), _) => match bench_echo::run(&options) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(error),
+        },
         (Some(Command::Version), _) => {
             println!("skynet-rs {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS

@@ -7,6 +7,7 @@
 //! - `event.rs`: what a service hears.
 //! - `ids.rs`: from an id to its socket, on any thread.
 //! - `state.rs`: a socket as all threads see it; `out.rs`: its out-queue and who writes.
+//! - `credit.rs`: what of a socket is on its way to its owner.
 //! - `line.rs`: the descriptor; `address.rs`: addresses as texts.
 //! - `command.rs`: what the reactor is asked for.
 //! - `reactor.rs`: its loop; `table.rs`: what it knows; `stream.rs`, `accept.rs`, `connect.rs`: its turns.
@@ -25,6 +26,7 @@ mod accept;
 mod address;
 mod command;
 mod connect;
+mod credit;
 mod event;
 mod ids;
 mod line;
@@ -110,7 +112,7 @@ struct Engine {
 /// What the reactor and its callers have in common.
 struct Shared {
     slots: Slots,
-    inbox: Inbox,
+    inbox: Arc<Inbox>,
     resolver: Resolver,
     clock: Clock,
     post: Arc<dyn Post>,
@@ -133,7 +135,7 @@ impl Sockets {
         let poll = mio::Poll::new()?;
         let shared = Arc::new(Shared {
             slots: Slots::new(),
-            inbox: Inbox::new(mio::Waker::new(poll.registry(), reactor::WAKE)?),
+            inbox: Arc::new(Inbox::new(mio::Waker::new(poll.registry(), reactor::WAKE)?)),
             resolver: Resolver::default(),
             clock,
             post,
@@ -399,11 +401,17 @@ impl Sockets {
         if shared.stopped.load(Ordering::Relaxed) {
             return Err(SocketError::Full);
         }
-        shared.slots.reserve(|id| Socket::new(id, owner, kind)).ok_or(SocketError::Full)
+        shared.slots.reserve(|id| shared.socket(id, owner, kind)).ok_or(SocketError::Full)
     }
 
     fn push(&self, command: Command) {
         self.0.shared.inbox.push(command);
+    }
+}
+
+impl Shared {
+    fn socket(&self, id: SocketId, owner: Handle, kind: SocketKind) -> Socket {
+        Socket::new(id, owner, kind, Some(self.inbox.clone()))
     }
 }
 

@@ -114,6 +114,8 @@ impl Reactor {
         let Some(entry) = self.table.get(id) else { return };
         match entry.phase {
             Phase::Connecting(_) => {
+                // The peer may have said all it had to say by now, and this edge be the last one.
+                entry.hangup |= edge.hangup;
                 if edge.writable || edge.error || edge.hangup {
                     self.connect_event(id);
                 }
@@ -166,6 +168,7 @@ impl Reactor {
                         entry.set_reading(false);
                     }
                 }
+                Command::Resume(id) => self.again(id),
                 Command::Close(id) => self.close(id),
                 Command::Shutdown(id) => self.shutdown(id),
                 Command::Flush(id) => self.flush_turn(id),

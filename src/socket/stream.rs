@@ -29,7 +29,7 @@ impl Reactor {
             self.discard_turn(id);
             return;
         }
-        if entry.read_done || !(entry.reading || force) {
+        if entry.read_done || !(entry.reading || force) || entry.socket.undelivered.must_wait() {
             return;
         }
         let now_cs = self.shared.clock.centiseconds();
@@ -41,7 +41,8 @@ impl Reactor {
                         Ok(0) => break Ok(()),
                         Ok(len) => {
                             entry.socket.count_read(len, now_cs);
-                            self.shared.tell(entry.owner, SocketEvent::data(id, &self.buffer[..len]));
+                            self.shared
+                                .tell(entry.owner, SocketEvent::data(&entry.socket, &self.buffer[..len]));
                             // A short read has emptied the socket: the next edge tells of more. But the edge of
                             // the end may be over, and a terminal gives line by line.
                             if len < self.buffer.len() && !entry.hangup && !stream.is_lent() {
@@ -72,8 +73,10 @@ impl Reactor {
                     match socket.recv_from(&mut self.buffer) {
                         Ok((len, from)) => {
                             entry.socket.count_read(len, now_cs);
-                            self.shared
-                                .tell(entry.owner, SocketEvent::datagram(id, &self.buffer[..len], from));
+                            self.shared.tell(
+                                entry.owner,
+                                SocketEvent::datagram(&entry.socket, &self.buffer[..len], from),
+                            );
                         }
                         Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                         Err(error) => {

@@ -197,3 +197,29 @@ fn many_senders_of_one_socket_lose_nothing() {
     senders.into_iter().for_each(|sender| sender.join().expect("all is taken"));
     assert_eq!((next, net.waiting(id)), ([EACH as u32; 4], 0));
 }
+
+#[test]
+fn an_owner_that_does_not_come_to_its_events_stops_the_peer() {
+    let net = net();
+    let (id, ours, peer) = net.still_pair();
+    peer.set_nonblocking(true).expect("it is a socket");
+    let (mut sent, mut refused) = (0, 0);
+    let read = || net.info(id).map_or(0, |info| info.read as usize);
+    let start = crate::clock::real_now();
+    // Nothing is taken from the channel meanwhile, as by a service that is busy.
+    while refused < 1000 {
+        match (&peer).write(&[b'x'; 4096]) {
+            Ok(len) => (sent, refused) = (sent + len, 0),
+            // Full: the engine has to catch up, or will not any more.
+            Err(_) if read() < super::credit::UNDELIVERED_MAX / 2 => std::thread::yield_now(),
+            Err(_) => refused += 1,
+        }
+        assert!(read() < super::credit::UNDELIVERED_MAX + MIB / 8, "the engine reads without end");
+        assert!(crate::clock::real_now().since(start) < PATIENCE, "it stops too early, after {}", read());
+    }
+    drop(peer);
+    // The owner catches up: all that was sent comes, then the end.
+    assert_eq!(net.read(id, sent).len(), sent);
+    assert_eq!(net.next_of(id), seen(Close, 0, ""));
+    drop(ours);
+}
