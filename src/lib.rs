@@ -35,6 +35,8 @@ mod config;
 #[cfg(not(loom))]
 mod context;
 #[cfg(not(loom))]
+mod crypt;
+#[cfg(not(loom))]
 mod date;
 #[cfg(not(loom))]
 mod env;
@@ -79,6 +81,8 @@ mod sync;
 mod table;
 #[cfg(not(loom))]
 mod timer;
+#[cfg(not(loom))]
+mod tls;
 
 #[cfg(not(loom))]
 pub use check::{Finding, Severity};

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 /// From the ground to the roof. `lib.rs` lists them all; `main.rs` sees no more than any other user.
 const FLOORS: &[&str] = &[
-    "sync handle random date config env http",
+    "sync handle random date config env crypt http",
     "clock message check names table",
-    "packed remote post mailbox",
+    "packed remote post mailbox tls",
     "timer socket sched",
     "host",
     "context",
