@@ -594,6 +594,32 @@ fn a_connection_that_fails_says_to_where() {
 }
 
 #[test]
+fn names_are_resolved_by_the_system_or_by_skynet_dns_if_asked_to() {
+    let node = node();
+    let port = serve(&node, &echo("", "nil"));
+    node.check(&format!(
+        "same(select(2, httpc.get('localhost:{port}', '/system')), 'GET /system ')
+        local asked = {{}}
+        package.loaded['skynet.dns'] = {{
+            server = function(...) asked.server = table.concat({{ ... }}, ':') end,
+            resolve = function(name)
+                asked[#asked + 1] = name
+                if name == 'known.test' then return '127.0.0.1', {{ '127.0.0.1' }} end
+                if name == 'slow.test' then error 'timeout or no answer' end
+                return nil, 'illegal name'
+            end,
+        }}
+        httpc.dns('9.9.9.9', 53)
+        same(select(2, httpc.get('known.test:{port}', '/dns')), 'GET /dns ')
+        raises('unknown.test dns resolve failed msg:illegal name', httpc.get, 'unknown.test', '/')
+        raises('slow.test dns resolve failed msg:', httpc.get, 'http://slow.test', '/')
+        raises('timeout or no answer', httpc.get, 'http://slow.test', '/')
+        same(select(2, httpc.get('127.0.0.1:{port}', '/address')), 'GET /address ')
+        same(asked, {{ server = '9.9.9.9:53', 'known.test', 'unknown.test', 'slow.test', 'slow.test' }})"
+    ));
+}
+
+#[test]
 fn a_connect_gives_up_in_time() {
     let node = node();
     // Its queue is full, so the system answers nobody.
