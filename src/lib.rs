@@ -43,6 +43,8 @@ mod env;
 mod handle;
 #[cfg(not(loom))]
 mod host;
+#[cfg(not(loom))]
+mod http;
 #[cfg(all(test, loom))]
 mod loom_tests;
 #[cfg(not(loom))]
@@ -112,6 +114,9 @@ pub use socket::{
 #[cfg(not(loom))]
 pub use table::TableFull;
 
+#[cfg(any(fuzzing, feature = "bench"))]
+#[doc(hidden)]
+pub use http::door as http_door;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub use lua::floor;

@@ -10,6 +10,7 @@ pub(crate) mod skynet_codecache;
 pub(crate) mod skynet_core;
 pub(crate) mod skynet_crypt;
 pub(crate) mod skynet_debugchannel;
+pub(crate) mod skynet_httpcodec;
 pub(crate) mod skynet_kernel;
 pub(crate) mod skynet_memory;
 pub(crate) mod skynet_netpack;
@@ -30,6 +31,7 @@ pub(crate) const NATIVE: &[Binding] = &[
     (c"skynet.codecache", skynet_codecache::open),
     (c"skynet.memory", skynet_memory::open),
     (c"skynet.debugchannel", skynet_debugchannel::open),
+    (c"skynet.httpcodec", skynet_httpcodec::open),
     (c"skynet.socketdriver", skynet_socketdriver::open),
     (c"skynet.netpack", skynet_netpack::open),
     (c"client.socket", client_socket::open),
