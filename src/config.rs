@@ -115,6 +115,8 @@ pub(crate) const KEYS: &[Key] = &[
     optional("enablessl"),
     hidden("certfile", "./server-cert.pem"),
     hidden("keyfile", "./server-key.pem"),
+    hidden("tls_verify", "true"),
+    optional("tls_ca"),
     optional("loop_kill"),
     optional("mqueue_max"),
     hidden("shutdown_grace", "5"),
