@@ -290,6 +290,11 @@ impl Check<'_> {
                 self.add(finding.hint("harbor = 0 is a node that stands alone"));
             }
         }
+        // The bootstrap script ends the node when one of these does not start.
+        self.script("harbor", "cslave");
+        if standalone {
+            self.script("standalone", "cmaster");
+        }
     }
 
     /// Files and directories that are read or written later on.
@@ -627,6 +632,27 @@ mod tests {
         );
         let said = lines(&Config::new().set("harbor", 2).set("address", "127.0.0.1:2526"));
         assert_eq!(said, [format!("error: harbor = 2: needs master, which is not set {hint}")]);
+    }
+
+    #[test]
+    fn one_of_several_nodes_needs_the_services_that_join_them() {
+        let config = Config::new().set("luaservice", "nowhere/?.lua").set("standalone", "127.0.0.1:2013");
+        let config = config.set("master", "127.0.0.1:2013").set("address", "127.0.0.1:2526");
+        let missing = |name: &str| !["cslave", "cmaster"].contains(&name);
+        let said: Vec<String> = config.check(NATIVES, missing).iter().map(Finding::to_string).collect();
+        let looked = |name| {
+            format!(
+                "there is no Lua service {name} (looked for nowhere/{name}.lua, as luaservice says, from the working \
+                 directory)"
+            )
+        };
+        assert_eq!(
+            said,
+            [
+                format!("error: harbor = 1 (the default): {}", looked("cslave")),
+                format!("error: standalone = 127.0.0.1:2013: {}", looked("cmaster")),
+            ]
+        );
     }
 
     #[test]

@@ -117,6 +117,8 @@ pub(crate) const KEYS: &[Key] = &[
     hidden("keyfile", "./server-key.pem"),
     hidden("tls_verify", "true"),
     optional("tls_ca"),
+    optional("debug_console_token"),
+    hidden("debug_console_timeout", "3000"),
     optional("loop_kill"),
     optional("mqueue_max"),
     hidden("shutdown_grace", "5"),
@@ -646,6 +648,25 @@ mod tests {
         assert_eq!(env, expected);
         assert!(env.iter().all(|&(key, value)| config.get(key) == Some(value)));
         assert_eq!((config.get("luaservice"), config.get("nothing")), (None, None));
+    }
+
+    #[test]
+    fn the_manual_has_a_row_for_each_key() {
+        let manual = include_str!("../docs/config.md");
+        let rows: Vec<&str> = manual.lines().filter(|line| line.starts_with("| `")).collect();
+        for key in KEYS {
+            let row = rows.iter().find(|row| {
+                row.split('|').nth(1).is_some_and(|cell| cell.contains(&format!("`{}`", key.name)))
+            });
+            let row = row.unwrap_or_else(|| panic!("docs/config.md has no row for {}", key.name));
+            if let Some(default) = key.default {
+                assert!(
+                    row.contains(&format!("`{default}`")),
+                    "the default of {} is {default}: {row}",
+                    key.name
+                );
+            }
+        }
     }
 
     #[test]

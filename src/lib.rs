@@ -58,6 +58,8 @@ mod names;
 #[cfg(not(loom))]
 mod native;
 #[cfg(not(loom))]
+mod netpack;
+#[cfg(not(loom))]
 mod node;
 #[cfg(not(loom))]
 pub mod packed;
@@ -97,6 +99,8 @@ pub use env::KeyExists;
 pub use handle::{Handle, ParseHandleError};
 #[cfg(not(loom))]
 pub use host::{LaunchError, SendError, Stat};
+#[cfg(not(loom))]
+pub use lua::script::{ScriptError, run_script};
 pub use message::{Message, MessageKind, Origin, Payload, Session};
 #[cfg(not(loom))]
 pub use runtime::{Builder, CallError, Runtime, StartError, check};
@@ -119,6 +123,9 @@ pub use lua::floor;
 #[cfg(any(fuzzing, feature = "bench"))]
 #[doc(hidden)]
 pub use lua::seri_door;
+#[cfg(any(fuzzing, feature = "bench"))]
+#[doc(hidden)]
+pub use netpack::door as netpack_door;
 
 // What the documents show is compiled and run by `cargo test`.
 #[cfg(doctest)]

@@ -40,6 +40,12 @@ enum Command {
         /// The config file.
         config: String,
     },
+    /// Run a Lua script outside of a node: a test client, a small tool.
+    Lua {
+        /// The file, or `-` for the standard input; what follows it, the script finds in `...` and in the table `arg`.
+        #[arg(required = true, trailing_var_arg = true, value_names = ["SCRIPT", "ARGS"])]
+        words: Vec<String>,
+    },
     /// Load an echo server, and print requests per second and latencies.
     BenchEcho(bench_echo::BenchEcho),
     /// Print the version.
@@ -57,6 +63,7 @@ fn main() -> ExitCode {
     match (arguments.command, arguments.config) {
         (Some(Command::Run { config }), _) | (None, Some(config)) => run(&config),
         (Some(Command::Check { config }), _) => check(&config),
+        (Some(Command::Lua { words }), _) => lua(&words),
         (Some(Command::BenchEcho(options)), _) => match bench_echo::run(&options) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(error),
@@ -139,6 +146,14 @@ fn watch(mut signals: Signals, runtime: &Arc<Runtime>, pid_file: Option<Arc<PidF
             });
         }
     });
+}
+
+fn lua(words: &[String]) -> ExitCode {
+    let (script, args) = words.split_first().expect("the command line asks for one at least");
+    match skynet_rs::run_script(script, args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(format_args!("skynet-rs: {error}")),
+    }
 }
 
 fn check(path: &str) -> ExitCode {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&str] = &[
     "sync handle random date config env crypt http",
     "clock message check names table",
-    "packed remote post mailbox tls",
+    "packed netpack remote post mailbox tls",
     "timer socket sched",
     "host",
     "context",

@@ -21,7 +21,7 @@ use crate::handle::Handle;
 use crate::host::{Host, LaunchError, SendError, Stat};
 use crate::message::{Message, MessageKind, Payload, Session};
 use crate::names::Names;
-use crate::post::Post;
+use crate::post::{Guest, Guests, Post};
 use crate::sched::{Options, Scheduler, Stuck, Watcher};
 use crate::service::{Factory, Service};
 use crate::socket::{self, SocketError, Sockets};
@@ -133,7 +133,8 @@ impl Node {
             let door = Arc::new(Door(Weak::clone(&self.me)));
             let log_door = Arc::clone(&door);
             let log = Arc::new(move |text: &str| log_door.log(text));
-            let sockets = Sockets::launch(self.clock.clone(), door, log, options.clone())?;
+            let guests = Some(Arc::clone(&door) as Arc<dyn Guests>);
+            let sockets = Sockets::launch(self.clock.clone(), door, log, options.clone(), guests)?;
             let _ = self.sockets.set(sockets);
         }
         self.sockets.get().ok_or(SocketError::Invalid)
@@ -221,7 +222,7 @@ impl Node {
             timer.stop();
         }
         if let Some(sockets) = self.sockets.get() {
-            sockets.stop();
+            sockets.stop(all_ended);
         }
         if let Some(scheduler) = self.scheduler.get().filter(|_| all_ended) {
             scheduler.stop();
@@ -392,7 +393,21 @@ impl Post for Door {
     }
 }
 
+impl Guests for Door {
+    fn join(&self, number: usize) -> Option<Box<dyn Guest>> {
+        self.0.upgrade()?.scheduler.get()?.guest(number)
+    }
+}
+
 impl Watcher for Door {
+    fn guest_is_held(&self, number: usize) {
+        if let Some(node) = self.0.upgrade()
+            && let Some(sockets) = node.sockets.get()
+        {
+            sockets.is_held(number);
+        }
+    }
+
     fn dispatch_lasts(&self, stuck: &Stuck<'_>) {
         let Some(node) = self.0.upgrade() else { return };
         node.table.with(stuck.destination, |cell| cell.endless.store(true, Ordering::Relaxed));

@@ -40,6 +40,11 @@ pub(crate) trait Watcher: Send + Sync {
     fn kill_loop(&self, stuck: &Stuck<'_>) {
         let _ = stuck;
     }
+
+    /// A turn does not end on the guest with this number: its own work waits. Called again every tick until it ends.
+    fn guest_is_held(&self, number: usize) {
+        let _ = number;
+    }
 }
 
 /// A dispatch that lasts.
@@ -166,7 +171,11 @@ impl Watch {
                 seat.overdue.store(record.turn, Ordering::Relaxed);
                 behind |= shared.queues.waiting(index) > 0;
             }
-            held += usize::from(age >= HELD_AFTER);
+            match index.checked_sub(shared.guest_seat(0)) {
+                None => held += usize::from(age >= HELD_AFTER),
+                Some(number) if age >= HELD_AFTER => shared.watcher.guest_is_held(number),
+                Some(_) => {}
+            }
             if let Some(age) = record.dispatch_age(seat, now) {
                 record.report(shared, seat, age);
             }

@@ -11,6 +11,7 @@ use super::line::Line;
 use super::out::{Fault, Flushed};
 use super::reactor::Reactor;
 use super::state::SocketKind;
+use super::table::Phase;
 use crate::sync::lock;
 
 /// So often one socket is read before the others have their turn.
@@ -176,9 +177,21 @@ impl Reactor {
                 self.read_turn(id, false);
                 self.end(id);
             }
+            Flushed::Blocked if matches!(entry.phase, Phase::Waiting) => self.open_early(id),
             Flushed::Empty | Flushed::Blocked => {}
             Flushed::More => self.again(id),
             Flushed::Fault(fault) => self.fault(id, fault),
+        }
+    }
+
+    /// What was sent to an accepted socket before its start waits for room: only the poll can tell of that.
+    #[cold]
+    fn open_early(&mut self, id: SocketId) {
+        let Some(entry) = self.table.get(id) else { return };
+        (entry.phase, entry.early) = (Phase::Open, true);
+        let line = entry.line.clone();
+        if line.is_none_or(|line| self.register(id, &line).is_err()) {
+            self.fail(id, "enable write failed");
         }
     }
 

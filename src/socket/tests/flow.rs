@@ -54,6 +54,37 @@ fn a_hundred_megabytes_arrive_in_order_at_a_slow_reader() {
 }
 
 #[test]
+fn what_is_sent_before_the_start_is_written_and_nothing_is_read() {
+    let net = net();
+    let (listener, port) = net.listen();
+    let mut peer = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    peer.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let (id, _) = net.accept(listener);
+    peer.write_all(b"early").expect("there is room");
+    let len = net.fill(id);
+    let more = 8 * MIB - len % MIB;
+    assert!(net.send(id, &vec![b'f'; more]));
+    assert!(read_exactly(&mut peer, len + more).iter().all(|byte| *byte == b'f'));
+    while net.waiting(id) > 0 {
+        std::thread::yield_now();
+    }
+    // Its start is the first all the same.
+    net.sockets.start(other(), id);
+    let (to, event) = loop {
+        let (to, event) = net.next();
+        if event.kind != Warning {
+            break (to, event);
+        }
+    };
+    assert_eq!((to, event.id, event.as_text()), (other(), id, "start"));
+    let (to, event) = net.next();
+    assert_eq!((to, event.as_bytes()), (other(), &b"early"[..]));
+    net.sockets.start(owner(), id);
+    assert_eq!(net.next_of(id), seen(SocketEventKind::Connect, 0, "transfer"));
+    assert_eq!(net.info(id).map(|info| info.kind), Some(SocketKind::Tcp));
+}
+
+#[test]
 fn a_peer_that_floods_leaves_a_turn_to_the_others() {
     let net = net();
     let (loud, mut flood) = net.pair();

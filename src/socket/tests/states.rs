@@ -431,8 +431,8 @@ fn every_connection_is_kept_alive_and_hurries_where_asked() {
 fn after_the_stop_nothing_works_and_nothing_hangs() {
     let net = net();
     let (id, mut peer) = net.pair();
-    net.sockets.stop();
-    net.sockets.stop();
+    net.sockets.stop(true);
+    net.sockets.stop(true);
     assert_eq!(peer.read(&mut [0; 8]).expect("it ends"), 0);
     assert!(!net.send(id, b"x"));
     net.sockets.close(id);
