@@ -1,5 +1,6 @@
 //! The `skynet-rs` program: starts a node from a config file.
 
+mod allocator;
 mod bench_echo;
 mod daemon;
 
@@ -13,10 +14,6 @@ use signal_hook::iterator::Signals;
 use skynet_rs::{Config, Runtime, Severity};
 
 use daemon::PidFile;
-
-/// One allocator for the whole program: a node makes and drops many small blocks, on many threads.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// An actor runtime that runs skynet's Lua services.
 #[derive(Parser)]
@@ -109,7 +106,7 @@ fn run_node(config: Config, pid_file: Option<&Arc<PidFile>>) -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return fail(error),
     };
-    let runtime = match Runtime::builder().config(config).boot().start() {
+    let runtime = match Runtime::builder().config(config).when_idle(allocator::collect).boot().start() {
         Ok(runtime) => Arc::new(runtime),
         Err(error) => return fail(error),
     };

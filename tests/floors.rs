@@ -43,8 +43,8 @@ fn files() -> BTreeMap<String, Vec<PathBuf>> {
         let first =
             path.strip_prefix(&src).expect("it lies below").components().next().expect("it has a name");
         let module = Path::new(first.as_os_str()).file_stem().expect("a name").to_string_lossy().into_owned();
-        // `bench_echo` and `daemon` are parts of the program.
-        if !["lib", "main", "bench_echo", "daemon"].contains(&module.as_str()) {
+        // The others are parts of the program.
+        if !["lib", "main", "allocator", "bench_echo", "daemon"].contains(&module.as_str()) {
             by_module.entry(module).or_default().push(path);
         }
     }

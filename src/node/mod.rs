@@ -46,6 +46,7 @@ pub(crate) struct Parts {
     pub(crate) mailbox_max: usize,
     pub(crate) long_dispatch: Duration,
     pub(crate) loop_kill: Option<Duration>,
+    pub(crate) when_idle: Option<fn()>,
     pub(crate) env: HashMap<String, String>,
     pub(crate) modules: HashMap<String, Factory>,
     pub(crate) clock: Clock,
@@ -111,6 +112,7 @@ impl Node {
             spare_max: parts.spare_workers,
             long_dispatch: parts.long_dispatch,
             loop_kill: parts.loop_kill,
+            when_idle: parts.when_idle,
         };
         let door = Arc::new(Door(Arc::downgrade(&node)));
         let scheduler = Scheduler::start(options, &node.clock, Arc::clone(&door) as Arc<dyn Watcher>)?;

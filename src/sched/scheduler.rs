@@ -28,11 +28,19 @@ pub(crate) struct Options {
     pub(crate) long_dispatch: Duration,
     /// A dispatch that lasts for so long is to be interrupted.
     pub(crate) loop_kill: Option<Duration>,
+    /// Called on each worker when all have run out of work, after some 50 ms of it.
+    pub(crate) when_idle: Option<fn()>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { workers: 8, spare_max: 8, long_dispatch: Duration::from_secs(5), loop_kill: None }
+        Options {
+            workers: 8,
+            spare_max: 8,
+            long_dispatch: Duration::from_secs(5),
+            loop_kill: None,
+            when_idle: None,
+        }
     }
 }
 

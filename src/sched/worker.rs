@@ -173,6 +173,7 @@ pub(super) fn run<T: Task>(shared: &Shared<T>, local: Local<Arc<T>>) {
         searching: false,
         turns: 0,
         tick: 0,
+        kept_house: 0,
     };
     while !shared.is_stopped() {
         match worker.next() {
@@ -199,6 +200,8 @@ struct Worker<'a, T: Task> {
     turns: u32,
     /// The monitor's tick at that time.
     tick: u64,
+    /// The housekeeping that it took part in last; see the monitor.
+    kept_house: u64,
 }
 
 impl<T: Task> Worker<'_, T> {
@@ -291,6 +294,7 @@ impl<T: Task> Worker<'_, T> {
         if self.shared.has_excess() && self.leave() {
             return;
         }
+        self.call_when_idle();
         let park = &self.shared.park;
         park.announce(self.seat, std::mem::take(&mut self.searching));
         if self.shared.is_stopped() || self.shared.queues.has_surplus() {
@@ -300,6 +304,17 @@ impl<T: Task> Worker<'_, T> {
         }
         self.searching = true;
         self.shared.monitor.nudge();
+    }
+
+    /// What the embedder wants done after a time of work.
+    fn call_when_idle(&mut self) {
+        let house = self.shared.monitor.house();
+        if house != self.kept_house
+            && let Some(call) = self.shared.options.when_idle
+        {
+            self.kept_house = house;
+            call();
+        }
     }
 
     /// Goes off duty, if there are still more workers than needed; its tasks go to the others.
