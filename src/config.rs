@@ -115,6 +115,8 @@ pub(crate) const KEYS: &[Key] = &[
     optional("enablessl"),
     hidden("certfile", "./server-cert.pem"),
     hidden("keyfile", "./server-key.pem"),
+    optional("tls_ca"),
+    hidden("tls_verify", "true"),
     optional("debug_console_token"),
     hidden("debug_console_timeout", "3000"),
     optional("loop_kill"),
