@@ -295,7 +295,7 @@ impl Service for Holder {
         let mut looks = 0_u32;
         while self.begun.load(Ordering::Acquire) <= step {
             looks += 1;
-            if looks % 64 == 0 {
+            if looks.is_multiple_of(64) {
                 std::thread::yield_now();
             } else {
                 std::hint::spin_loop();
