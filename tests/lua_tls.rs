@@ -683,6 +683,52 @@ fn a_node_without_enablessl_says_how_to_get_it() {
     assert!(!without.log.has("ltls_holder"));
 }
 
+/// A web server in Lua on the node of `server`, and what a node with this config says to `GET` its page.
+fn page_of(server: &TestNode, config: skynet_rs::Config, host: &str) -> Vec<String> {
+    let port = server.lua1(
+        "local httpd, helper = require 'http.httpd', require 'http.tlshelper'
+        local context = helper.newctx()
+        context:set_cert(file 'game.pem', file 'game.key')
+        local id, _, port = socket.listen('127.0.0.1', 0)
+        socket.start(id, function(new)
+            socket.start(new)
+            local tls = helper.newtls('server', context)
+            -- A client that does not trust it goes away.
+            pcall(function()
+                helper.init_responsefunc(new, tls)()
+                local code, url = httpd.read_request(helper.readfunc(new, tls))
+                httpd.write_response(helper.writefunc(new, tls), code, 'page of ' .. url)
+            end)
+            helper.closefunc(tls)()
+            socket.close(new)
+        end)
+        return port",
+    );
+    let client = support::start(config, None);
+    client
+        .lua(&format!("return pcall(require 'http.httpc'.request, 'GET', 'https://{host}:{port}', '/index')"))
+}
+
+#[test]
+fn a_page_comes_over_https_from_whom_the_config_trusts() {
+    let (server, authority) = node();
+    authority.issue("game", "localhost", |_| {});
+    let config = || support::config().set("enablessl", true);
+    let trusts = || config().set("tls_ca", authority.path("ca.pem"));
+    assert_eq!(page_of(&server, trusts(), "localhost"), ["true", "200", "page of /index"]);
+
+    let says = page_of(&server, config(), "localhost");
+    assert_eq!(says[0], "false");
+    assert!(says[1].contains("the certificate's issuer is unknown"), "{says:?}");
+
+    let says = page_of(&server, trusts(), "127.0.0.1");
+    assert_eq!(says[0], "false");
+    assert!(says[1].contains("the certificate is for another name"), "{says:?}");
+
+    let careless = config().set("tls_verify", false);
+    assert_eq!(page_of(&server, careless, "127.0.0.1"), ["true", "200", "page of /index"]);
+}
+
 #[test]
 fn openssls_client_trusts_a_lua_server_and_speaks_with_it() {
     if Command::new("openssl").arg("version").output().is_err() {
