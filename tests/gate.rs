@@ -232,21 +232,23 @@ fn a_reset_is_told_as_an_error_or_a_close_and_once() {
 
 #[test]
 fn a_watchdog_that_kicks_is_left_with_nothing_by_two_thousand_connections() {
-    let gate = Gate::open("backlog = 1000, maxclient = 5000");
-    gate.node.lua(
-        "kicker = skynet.newservice('eval', 'nameless')
-        skynet.call(kicker, 'lua', 'eval', [[
-            skynet.dispatch('lua', function(_, gate, _, event, fd)
-                skynet.call(gate, 'lua', event == 'open' and 'accept' or 'kick', fd)
-            end)]])",
-    );
-    gate.call("'close'");
-    gate.node.wait_until("nobody listens", || TcpStream::connect(("127.0.0.1", gate.port)).is_err());
-    let answer = gate.call("'open', { address = '127.0.0.1', port = 0, watchdog = kicker, backlog = 1000 }");
-    let port: u16 = answer[2].parse().expect("a port");
+    let node = support::node();
+    let port: u16 = node
+        .lua1(
+            "kicker = skynet.newservice('eval', 'nameless')
+            skynet.call(kicker, 'lua', 'eval', [[
+                skynet.dispatch('lua', function(_, gate, _, event, fd)
+                    skynet.call(gate, 'lua', event == 'open' and 'accept' or 'kick', fd)
+                end)]])
+            gate = skynet.newservice 'gate'
+            return (select(2, skynet.call(gate, 'lua', 'open',
+                { address = '127.0.0.1', port = 0, watchdog = kicker, backlog = 1000, maxclient = 5000 })))",
+        )
+        .parse()
+        .expect("a port");
     for _ in 0..2000 {
         drop(TcpStream::connect(("127.0.0.1", port)).expect("somebody listens"));
     }
-    let open = || gate.node.lua1("return #require 'skynet.socketdriver'.info()");
-    gate.node.wait_until("all are gone", || open() == "1");
+    let open = || node.lua1("return #require 'skynet.socketdriver'.info()");
+    node.wait_until("all are gone", || open() == "1");
 }

@@ -22,7 +22,7 @@ impl Server {
             secret = crypt.hexdecode '81a80dda7f0ddd93'
             server = skynet.newservice 'login/msg'
             assert(skynet.call(server, 'lua', 'open',
-                { address = '127.0.0.1', port = 0, servername = 'srv', nodelay = true }) == 'registered')",
+                { address = '127.0.0.1', port = 0, servername = 'srv', nodelay = true, backlog = 512 }) == 'registered')",
         );
         node.log.wait_for("registered as srv");
         let login = node.lua("return skynet.call(server, 'lua', 'login', 'user', 17, secret)");
