@@ -6,6 +6,9 @@ local skynet = require "skynet"
 
 local SERVERS = {
 	{ "echo", 7001 },	-- skynet.socket, bare bytes
+	{ "frames", 7002 },	-- snax.gateserver, answered in the gate: --frame len2
+	{ "agents", 7003 },	-- the gate service with an agent for each client: --frame len2
+	{ "websocket", 7004 },	-- http.websocket: --frame ws
 }
 
 skynet.start(function()
