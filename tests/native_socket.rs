@@ -31,11 +31,12 @@ impl Service for Server {
     fn handle(&mut self, ctx: &mut Context<'_>, message: Message) -> Result<(), ServiceError> {
         let Ok(event) = message.payload.downcast::<SocketEvent>() else { return Ok(()) };
         match (event.kind, &event.data) {
-            (SocketEventKind::Connect, SocketData::Text(text)) if Some(event.id) == self.listener => {
-                if text == "127.0.0.1" {
-                    let _ = self.port.send(u16::try_from(event.ud)?);
-                    ctx.sockets().start(event.id)?;
-                }
+            // The other events of this kind say "start".
+            (SocketEventKind::Connect, SocketData::Text(text))
+                if Some(event.id) == self.listener && text == "127.0.0.1" =>
+            {
+                let _ = self.port.send(u16::try_from(event.ud)?);
+                ctx.sockets().start(event.id)?;
             }
             (SocketEventKind::Accept, _) => ctx.sockets().start(event.accepted())?,
             (SocketEventKind::Data, SocketData::Bytes(bytes)) => {
