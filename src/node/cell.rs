@@ -229,6 +229,16 @@ impl Cell {
         }
     }
 
+    #[inline]
+    fn end_batch(&self, body: &mut Body) {
+        let Body { service: Some(service), book, .. } = body else { return };
+        let mut ctx = Context::new(&*self.node, self.handle, book);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| service.batch_end(&mut ctx))) {
+            ctx.log(format!("error: the service panicked and ends: {}", panic_text(&*panic)));
+            self.node.kill(self.handle);
+        }
+    }
+
     /// Ends the service: what waits is refused, what it has not answered fails, then it is dropped.
     fn finalize(self: &Arc<Cell>, batch: &mut VecDeque<Message>) {
         // SAFETY: the caller has the turn.
@@ -311,6 +321,9 @@ impl Task for Cell {
             if turn.must_yield() {
                 break;
             }
+        }
+        if handled > 0 {
+            self.end_batch(body);
         }
         self.begun.store(0, Relaxed);
         turn.end();

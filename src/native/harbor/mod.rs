@@ -3,6 +3,11 @@
 //! This is the form of a single node: there are no other nodes, so what is meant for one is refused to its sender. A
 //! global name is a service of this node, and what comes for it before it is known waits.
 
+mod wire;
+
+#[cfg(any(fuzzing, feature = "bench"))]
+pub use wire::door;
+
 use std::collections::HashMap;
 
 use crate::context::Context;
