@@ -127,15 +127,28 @@ pub(in super::super) const PING: [u8; 5] = [CONTROL, 0, 0, 1, 2];
 pub(in super::super) const PONG: [u8; 5] = [CONTROL, 0, 0, 1, 3];
 pub(in super::super) const GOODBYE: [u8; 5] = [CONTROL, 0, 0, 1, 4];
 
-/// The length of the frame at the front of bytes that this module has written.
-pub(in super::super) fn written_len(bytes: &[u8]) -> Option<usize> {
-    frame_len(bytes).ok().flatten()
+/// The frame at the front of bytes that this module has written, of which only the head need be there.
+pub(in super::super) struct Written {
+    pub(in super::super) header: Header,
+    /// The bytes of the whole frame.
+    pub(in super::super) len: usize,
+    pub(in super::super) message_len: usize,
+    /// Whether it is a whole message, or the last fragment of one.
+    pub(in super::super) ends_message: bool,
 }
 
-/// Whom such a frame is from and for; and how much of a message it holds if it is a fragment that does not end it.
-pub(in super::super) fn written_header(bytes: &[u8]) -> Option<(Header, bool)> {
+pub(in super::super) fn written(bytes: &[u8]) -> Option<Written> {
+    let len = frame_len(bytes).ok().flatten()?;
+    let flags = *bytes.first()?;
     let header = Header::from_bytes(bytes.get(PREFIX..)?.first_chunk()?);
-    Some((header, bytes.first()? & FRAGMENT != 0))
+    let number = |at: usize| Some(u32::from_be_bytes(*bytes.get(at..)?.first_chunk()?) as usize);
+    let raw_at = PLAIN_HEAD + if flags & FRAGMENT == 0 { 0 } else { PLACE };
+    let content = if flags & COMPRESSED == 0 { len - raw_at } else { number(raw_at)? };
+    let (message_len, end) = match flags & FRAGMENT {
+        0 => (content, content),
+        _ => (number(PLAIN_HEAD)?, number(PLAIN_HEAD + 4)? + content),
+    };
+    Some(Written { header, len, message_len, ends_message: end == message_len })
 }
 
 // ---- reading
@@ -488,12 +501,16 @@ mod tests {
                 write(&mut bytes, frame);
             }
             prop_assert_eq!(read_all(&cut(&bytes, &places)), Ok(frames.clone()));
-            let mut rest = &bytes[..];
-            let mut count = 0;
-            while let Some(len) = written_len(rest) {
-                (rest, count) = (&rest[len..], count + 1);
+            for frame in frames.iter().filter(|frame| matches!(frame, Seen::Message(..))) {
+                let mut single = Vec::new();
+                write(&mut single, frame);
+                let found = written(&single).expect("it is one");
+                prop_assert_eq!(found.len, single.len());
+                let Seen::Message(header, place, content) = frame else { continue };
+                let total = place.map_or(content.len(), |place| place.total);
+                prop_assert_eq!((found.header, found.message_len), (*header, total));
+                prop_assert_eq!(found.ends_message, place.is_none());
             }
-            prop_assert_eq!(count, frames.len());
         }
 
         #[test]
