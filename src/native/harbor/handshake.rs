@@ -34,15 +34,24 @@ impl Link {
         self.retry.connected(ours);
         desk.own.sockets.insert(socket, self.id);
         desk.own.closing.remove(&socket);
+        self.candidate = Some(Box::new(Conn::new(socket, ours, rs, desk.now())));
+        self.touch(desk);
+        // There is a socket already, hence an engine.
+        let _ = desk.ctx.sockets().start(socket);
+    }
+
+    /// What comes on a connection from now on comes here.
+    pub(super) fn on_started(&mut self, desk: &mut Desk<'_, '_>, socket: SocketId) {
+        let started = |conn: &mut Box<Conn>| conn.socket == socket && matches!(conn.reader, Reader::Start);
+        let Some(mut conn) = self.candidate.take_if(started) else { return };
         let sockets = desk.ctx.sockets();
-        if sockets.start(socket).is_err() {
-            return;
-        }
         sockets.nodelay(socket);
         sockets.keep_short(socket, WARNING_SIZE, UNSENT_MAX);
         sockets.send(socket, &[desk.own.id]);
-        let mut conn = Box::new(Conn::new(socket, ours, rs, desk.now()));
-        if !ours {
+        if conn.ours {
+            conn.reader = Reader::Id;
+        } else {
+            conn.reader = Reader::Classic(Default::default());
             self.say_hello(desk, &mut conn);
         }
         self.candidate = Some(conn);

@@ -359,6 +359,7 @@ impl Link {
     fn read(&mut self, desk: &mut Desk<'_, '_>, conn: &mut Conn, input: &mut &[u8]) -> Result<(), End> {
         loop {
             match &mut conn.reader {
+                Reader::Start => return Ok(()),
                 Reader::Id => {
                     let Some((id, rest)) = input.split_first() else { return Ok(()) };
                     *input = rest;

@@ -157,7 +157,9 @@ impl Harbor {
             // Matched by log readers: keep the words.
             return ctx.log(format!("Invalid global name {name}"));
         }
-        if handle.harbor() == self.own.id && !ctx.tell_harbor_of_end(handle) {
+        // On a single node nobody takes the name of a dead service over: who sends to it is told at once.
+        let is_member = self.own.id != 0;
+        if is_member && handle.harbor() == self.own.id && !ctx.tell_harbor_of_end(handle) {
             return self.owner_ended(ctx, name.to_owned());
         }
         let Some(waiters) = self.own.names.set(name, handle) else {
@@ -268,6 +270,7 @@ impl Harbor {
             return;
         };
         match event.kind {
+            SocketEventKind::Connect => link.on_started(&mut desk, id),
             SocketEventKind::Data => link.on_data(&mut desk, id, event.as_bytes()),
             SocketEventKind::Close | SocketEventKind::Error => {
                 desk.own.sockets.remove(&id);
