@@ -172,12 +172,12 @@ impl StandIn {
                     self.shared.texts.push("listens".to_owned());
                 }
             }
-            (SocketEventKind::Data, SocketData::Bytes(bytes)) => {
-                if self.accepted.remove(&event.id).is_some() {
-                    assert_eq!(bytes.len(), 1, "who connects sends its id and waits");
-                    let id = bytes.as_bytes()[0];
-                    self.tell(ctx, format!("A {} {id}", event.id));
-                }
+            (SocketEventKind::Data, SocketData::Bytes(bytes))
+                if self.accepted.remove(&event.id).is_some() =>
+            {
+                assert_eq!(bytes.len(), 1, "who connects sends its id and waits");
+                let id = bytes.as_bytes()[0];
+                self.tell(ctx, format!("A {} {id}", event.id));
             }
             (SocketEventKind::Error, _) => {
                 if let Some((id, _)) = self.connecting.remove(&event.id) {
@@ -405,9 +405,10 @@ impl std::fmt::Debug for Line<'_> {
 }
 
 fn lives(texts: &[String], id: u8) -> String {
-    let of = |text: &String| match text.split_once(' ') {
-        Some((letter @ ("U" | "D"), peer)) if peer == id.to_string() => Some(letter.to_owned()),
-        _ => None,
+    let of = |text: &String| {
+        let mut words = text.split(' ');
+        let letter = words.next().filter(|letter| ["U", "D"].contains(letter))?;
+        (words.next()? == id.to_string()).then(|| letter.to_owned())
     };
     texts.iter().filter_map(of).collect()
 }

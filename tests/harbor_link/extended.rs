@@ -19,6 +19,8 @@ fn two_nodes_agree_on_the_extended_form_by_themselves() {
         assert_eq!(member.stat(other.id, "form").as_str(), Some("extended"));
         let incarnation = format!("{:016x}", other.incarnation);
         assert_eq!(member.stat(other.id, "incarnation").as_str(), Some(&*incarnation));
+        let up = format!("U {} {incarnation}", other.id);
+        assert!(member.texts().all().contains(&up));
         member.wait_stat(other.id, "rtt_ms", |rtt| matches!(rtt, Value::Float(ms) if *ms >= 0.0));
         assert_eq!((member.lives(other.id), member.stat(other.id, "calls")), ("U".to_owned(), 0.into()));
     }
@@ -168,6 +170,23 @@ fn two_connections_that_cross_leave_one_link() {
         assert_eq!(one.call(echo_two, "a").expect("it answers"), b"a");
         assert_eq!(two.call(echo_one, "b").expect("it answers"), b"b");
     }
+    assert_eq!((one.lives(2), two.lives(1)), ("U".to_owned(), "U".to_owned()));
+}
+
+#[test]
+fn a_stranger_of_either_form_does_not_end_an_extended_link() {
+    let (one, two) = (Member::start(1), Member::start(2));
+    one.link(&two);
+    let echo = two.echo();
+    let mut classic = Peer::connect(&one, 2);
+    classic.write(&frame(0x0200_0001, 0x0a00_0001, 0, b"").classic());
+    classic.wait_closed();
+    one.log
+        .wait_for("harbor 2 is refused: it speaks the classic form, and the peer that is connected does not");
+    let silent = Peer::connect(&one, 2);
+    std::thread::sleep(std::time::Duration::from_millis(400));
+    assert_eq!(one.call(echo, "there").expect("it answers"), b"there");
+    drop(silent);
     assert_eq!((one.lives(2), two.lives(1)), ("U".to_owned(), "U".to_owned()));
 }
 

@@ -38,7 +38,8 @@ fn content(number: u32, state: &mut u64) -> Vec<u8> {
     let mut bytes = number.to_le_bytes().to_vec();
     let noise = random(state);
     bytes.extend(
-        (0..len as u64).map(|at| if noise % 2 == 0 { at as u8 } else { (at.wrapping_mul(noise) >> 5) as u8 }),
+        (0..len as u64)
+            .map(|at| if noise.is_multiple_of(2) { at as u8 } else { (at.wrapping_mul(noise) >> 5) as u8 }),
     );
     bytes
 }

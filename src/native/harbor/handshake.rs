@@ -115,6 +115,8 @@ impl Link {
             return Err(End::Refused("it speaks the classic form, which knows no secret"));
         } else if conn.rs {
             return Err(End::Refused("it is known as skynet-rs, but says no hello"));
+        } else if !conn.live && matches!(self.life, Some(Life::Extended(_))) {
+            return Err(End::Refused("it speaks the classic form, and the peer that is connected does not"));
         } else if !conn.live {
             self.begin_classic(desk, conn);
         }
@@ -127,7 +129,7 @@ impl Link {
         self.life = Some(Life::Classic(ClassicOut::default()));
         self.provisional = 0;
         self.settle(desk, conn);
-        self.begin_life(desk, "classic");
+        self.begin_life(desk, "classic", "");
     }
 
     fn on_hello(&mut self, desk: &mut Desk<'_, '_>, conn: &mut Conn, hello: Hello) -> Result<(), End> {
@@ -194,7 +196,7 @@ impl Link {
             self.provisional = 0;
             self.settle(desk, conn);
             self.was_extended = true;
-            self.begin_life(desk, "extended");
+            self.begin_life(desk, "extended", &format!(" {:016x}", hello.incarnation));
         }
         Ok(())
     }
@@ -230,10 +232,10 @@ impl Link {
         self.touch(desk);
     }
 
-    fn begin_life(&mut self, desk: &mut Desk<'_, '_>, form: &str) {
+    fn begin_life(&mut self, desk: &mut Desk<'_, '_>, form: &str, incarnation: &str) {
         let id = self.id;
         desk.ctx.log(format!("harbor: the link to harbor {id} is up, in the {form} form"));
-        desk.tell(format!("U {id}"));
+        desk.tell(format!("U {id}{incarnation}"));
         self.send_queue(desk);
     }
 

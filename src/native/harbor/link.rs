@@ -325,7 +325,8 @@ impl Link {
                 }
             }
             Some(Life::Extended(flow)) => {
-                if flow.flush(desk, socket, &mut self.pinged) {
+                let has_more = flow.flush(desk, socket, &mut self.pinged);
+                if has_more {
                     self.touch(desk);
                 }
             }
