@@ -125,6 +125,9 @@ pub use lua::floor;
 pub use lua::seri_door;
 #[cfg(any(fuzzing, feature = "bench"))]
 #[doc(hidden)]
+pub use native::harbor_door;
+#[cfg(any(fuzzing, feature = "bench"))]
+#[doc(hidden)]
 pub use netpack::door as netpack_door;
 
 // What the documents show is compiled and run by `cargo test`.

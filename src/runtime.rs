@@ -23,6 +23,7 @@ pub struct Builder {
     config: Config,
     workers: Option<usize>,
     harbor: Option<u8>,
+    incarnation: Option<u64>,
     clock: Clock,
     modules: HashMap<String, Factory>,
     log: Option<LogSink>,
@@ -106,6 +107,13 @@ impl Builder {
         self
     }
 
+    /// The number by which other nodes know this life of the node; the default is a random one. On a member of a
+    /// cluster its handles depend on it. 0 is none, and becomes 1.
+    pub fn incarnation(mut self, incarnation: u64) -> Builder {
+        self.incarnation = Some(incarnation.max(1));
+        self
+    }
+
     /// The clock; the default is the real one. With a [`crate::ManualClock`] timers go off when a test says so.
     pub fn clock(mut self, clock: Clock) -> Builder {
         self.clock = clock;
@@ -179,6 +187,7 @@ impl Builder {
         all.extend(modules);
         let node = Node::start(Parts {
             harbor,
+            incarnation: self.incarnation.unwrap_or_else(crate::random::incarnation),
             workers,
             spare_workers: config.spare_workers()?,
             profile: config.profile(),
@@ -240,6 +249,7 @@ impl Runtime {
             config: Config::new(),
             workers: None,
             harbor: None,
+            incarnation: None,
             clock: Clock::real(),
             modules: HashMap::new(),
             log: None,
