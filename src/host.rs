@@ -85,6 +85,8 @@ pub struct Stat {
 pub(crate) trait Host: Send + Sync {
     fn clock(&self) -> &Clock;
     fn harbor(&self) -> u8;
+    /// The number that tells this life of the node from those before it; not 0.
+    fn incarnation(&self) -> u64;
 
     /// Hands a message over, here or to harbor. In case of an error it is dropped.
     fn deliver(&self, to: Handle, message: Message) -> Result<(), SendError>;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::num::NonZeroU64;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::host::{Host, LaunchError, SendError, Stat};
 use crate::message::{Message, MessageKind, Payload};
 use crate::native;
 use crate::node::{Newcomer, NewcomerKind, Node, Parts};
+use crate::random;
 use crate::service::{Factory, Service, ServiceError};
 use crate::socket;
 
@@ -23,6 +25,7 @@ pub struct Builder {
     config: Config,
     workers: Option<usize>,
     harbor: Option<u8>,
+    incarnation: Option<NonZeroU64>,
     clock: Clock,
     modules: HashMap<String, Factory>,
     log: Option<LogSink>,
@@ -105,6 +108,12 @@ impl Builder {
         self
     }
 
+    /// The number by which other nodes tell this life of the node from those before it; drawn at random by default.
+    pub fn incarnation(mut self, number: NonZeroU64) -> Builder {
+        self.incarnation = Some(number);
+        self
+    }
+
     /// The clock; the default is the real one. With a [`crate::ManualClock`] timers go off when a test says so.
     pub fn clock(mut self, clock: Clock) -> Builder {
         self.clock = clock;
@@ -171,6 +180,7 @@ impl Builder {
         all.extend(modules);
         let node = Node::start(Parts {
             harbor,
+            incarnation: self.incarnation.unwrap_or_else(random::nonzero),
             workers,
             spare_workers: config.spare_workers()?,
             profile: config.profile(),
@@ -231,6 +241,7 @@ impl Runtime {
             config: Config::new(),
             workers: None,
             harbor: None,
+            incarnation: None,
             clock: Clock::real(),
             modules: HashMap::new(),
             log: None,

@@ -100,6 +100,12 @@ impl<'a> Context<'a> {
         self.host.harbor()
     }
 
+    /// A number, not 0, that tells this life of the node from every other: drawn at random when the node starts.
+    #[must_use]
+    pub fn incarnation(&self) -> u64 {
+        self.host.incarnation()
+    }
+
     /// Whether a handle belongs to another node.
     #[must_use]
     pub fn is_remote(&self, handle: Handle) -> bool {

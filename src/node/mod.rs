@@ -11,6 +11,7 @@ mod route;
 use std::any::Any;
 use std::collections::HashMap;
 use std::io;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
@@ -40,6 +41,7 @@ const RECLAIM_MAX: Duration = Duration::from_millis(500);
 /// What a node is made from.
 pub(crate) struct Parts {
     pub(crate) harbor: u8,
+    pub(crate) incarnation: NonZeroU64,
     pub(crate) workers: usize,
     pub(crate) spare_workers: usize,
     pub(crate) profile: bool,
@@ -56,6 +58,7 @@ pub(crate) struct Parts {
 pub(crate) struct Node {
     me: Weak<Node>,
     harbor: u8,
+    incarnation: NonZeroU64,
     profile: bool,
     mailbox_max: usize,
     clock: Clock,
@@ -88,6 +91,7 @@ impl Node {
         let node = Arc::new_cyclic(|me| Node {
             me: Weak::clone(me),
             harbor: parts.harbor,
+            incarnation: parts.incarnation,
             profile: parts.profile,
             mailbox_max: parts.mailbox_max,
             clock: parts.clock,
@@ -246,6 +250,10 @@ impl Host for Node {
 
     fn harbor(&self) -> u8 {
         self.harbor
+    }
+
+    fn incarnation(&self) -> u64 {
+        self.incarnation.get()
     }
 
     #[inline]
