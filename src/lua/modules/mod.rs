@@ -5,6 +5,7 @@ pub(crate) mod send;
 pub(crate) mod skynet;
 pub(crate) mod skynet_codecache;
 pub(crate) mod skynet_core;
+pub(crate) mod skynet_harbor_core;
 pub(crate) mod skynet_kernel;
 pub(crate) mod skynet_memory;
 pub(crate) mod skynet_profile;
@@ -24,6 +25,7 @@ pub(crate) const NATIVE: &[Binding] = &[
     (c"skynet.codecache", skynet_codecache::open),
     (c"skynet.memory", skynet_memory::open),
     (c"skynet.socketdriver", skynet_socketdriver::open),
+    (c"skynet.harbor.core", skynet_harbor_core::open),
 ];
 
 /// The registry key of the functions that `skynet.init` was given before the service started.
