@@ -28,6 +28,7 @@ local APPOINT_AFTER = 150
 ---@class Slave
 ---@field id integer
 ---@field fd integer? nil: it is gone
+---@field reader Reader
 ---@field address string
 ---@field rs boolean
 ---@field incarnation string?
@@ -167,11 +168,11 @@ end
 ---Reads what a slave says until its connection ends.
 ---@param slave Slave
 local function serve(slave)
-	local fd = slave.fd
+	local fd, reader = slave.fd, slave.reader
 	local ok, failure
 	repeat
 		ok, failure = pcall(function()
-			dispatch(slave, wire.read(fd))
+			dispatch(slave, wire.read(reader))
 		end)
 	until not ok or slave.fd ~= fd
 	local reason = not ok and wire.reason(failure)
@@ -213,21 +214,18 @@ local function has_host()
 end
 
 ---Both sides show that they know the secret. Yields.
----@param fd integer
 ---@param slave Slave
----@return Slave
-local function prove(fd, slave)
-	local id, theirs = slave.id, slave.nonce
+local function prove(slave)
+	local id, theirs, fd = slave.id, slave.nonce, slave.reader.fd
 	if not wire.is_nonce(theirs) then
 		error(("harbor_secret is set here, and slave %d does not take part in it"):format(id), 0)
 	end
 	local ours = core.nonce()
 	socket.write(fd, wire.pack("A", ours, wire.proof(secret, "master", id, theirs, ours)))
-	local ok, kind, proof = pcall(wire.read, fd)
+	local ok, kind, proof = pcall(wire.read, slave.reader)
 	if not ok or kind ~= "A" or not wire.is_proof(proof, wire.proof(secret, "slave", id, ours, theirs)) then
 		error(("slave %d does not know harbor_secret"):format(id), 0)
 	end
-	return slave
 end
 
 ---Takes an id for a newcomer, unless somebody else has it. Yields.
@@ -286,7 +284,8 @@ end
 
 ---@return Slave
 local function read_hello(fd)
-	local kind, id, slave_address, extra = wire.read(fd)
+	local reader = wire.reader(fd)
+	local kind, id, slave_address, extra = wire.read(reader)
 	-- Matched by log readers: keep the words.
 	assert(kind == "H", "Invalid handshake type " .. wire.shown(kind))
 	assert(math.type(id) == "integer" and id > 0 and id < 256, "Invalid slave id " .. wire.shown(id))
@@ -297,6 +296,7 @@ local function read_hello(fd)
 	local rs = extra.rs == 1 and type(extra.i) == "string"
 	return {
 		id = id,
+		reader = reader,
 		address = slave_address,
 		rs = rs,
 		incarnation = rs and extra.i:sub(1, 16) or nil,
@@ -315,12 +315,13 @@ local function handshake(fd, answer)
 	local in_time = wire.limit(fd, down_after)
 	local ok, slave = pcall(read_hello, fd)
 	answer.rs = ok and slave.rs
+	local failure = slave
 	if ok and secret then
-		ok, slave = pcall(prove, fd, slave)
+		ok, failure = pcall(prove, slave)
 	end
 	assert(in_time(), "no handshake in time")
 	if not ok then
-		error(slave, 0)
+		error(failure, 0)
 	end
 	local id = slave.id
 	if joining[id] then
@@ -351,6 +352,9 @@ local function serve_connection(fd)
 	if socket.start(fd) then
 		wire.tune(fd, function()
 			socket.shutdown(fd)
+			if ok then
+				lose(slave, "it takes nothing in")
+			end
 		end)
 		ok, slave = pcall(handshake, fd, answer)
 	end

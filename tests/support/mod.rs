@@ -2,6 +2,8 @@
 #![allow(dead_code, missing_docs, unreachable_pub)] // Each test file uses its part of this.
 #![allow(clippy::disallowed_methods)] // A test's patience is measured in real time.
 
+pub mod package;
+
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};

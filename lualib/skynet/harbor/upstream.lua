@@ -24,6 +24,7 @@ local LOG_EACH = 10
 
 local node				---@type Upstream
 local fd				---@type integer? while the connection serves
+local reader			---@type Reader
 local speaks_rs = false
 local seen = 0
 local secret = settings.secret()
@@ -64,13 +65,13 @@ end
 ---Says who we are, and hears how many nodes there are.
 ---@return integer n
 ---@return table extra
-local function handshake(new)
+local function handshake(new, reader)
 	local nonce = core.nonce()
 	local extra = { rs = 1, i = core.incarnation(), n = nonce, host = node.hosts() and 1 or nil }
 	socket.write(new, wire.pack_with(extra, "H", node.id, node.address))
 	local is_proven = not secret
 	while true do
-		local ok, kind, first, second = pcall(wire.read, new)
+		local ok, kind, first, second = pcall(wire.read, reader)
 		if not ok then
 			local why = wire.reason(kind)
 			refuse(why == "closed" and "the master closed the connection" or why)
@@ -97,7 +98,8 @@ local function join(new, time)
 		socket.shutdown(new)
 	end)
 	local in_time = wire.limit(new, time)
-	local ok, n, extra = pcall(handshake, new)
+	local new_reader = wire.reader(new)
+	local ok, n, extra = pcall(handshake, new, new_reader)
 	if not in_time() then
 		ok, n = false, "slave shakehand failed: no answer in time"
 	end
@@ -105,7 +107,7 @@ local function join(new, time)
 		wire.close(new)
 		error(n, 0)
 	end
-	fd, speaks_rs, seen = new, extra.rs == 1, skynet.now()
+	fd, reader, speaks_rs, seen = new, new_reader, extra.rs == 1, skynet.now()
 	node.joined(n, extra)
 end
 
@@ -125,7 +127,7 @@ local function serve()
 					node.heard(kind, ...)
 				end
 			end
-			hear(wire.read(mine))
+			hear(wire.read(reader))
 		end)
 	until not ok
 	fd, speaks_rs = nil, false

@@ -10,7 +10,9 @@ local M = {}
 
 local SIZE_MAX = 255
 -- A peer that takes nothing in while so much waits for it is given up.
-local BACKLOG_KIB_MAX = 4096
+local BACKLOG_KIB_MAX = 1024
+-- After so many packages in a row others have a turn.
+local TURN_MAX = 128
 -- Bytes of a nonce and of a proof.
 local NONCE_LEN, PROOF_LEN = 16, 32
 
@@ -37,19 +39,54 @@ function M.pack_with(extra, ...)
 	return string.char(#body) .. body
 end
 
----Reads one package. Whatever is wrong with it is an error.
+---@class Reader what one connection has sent
+---@field fd integer
+---@field data string
+---@field at integer where the next package begins
+---@field paused boolean
+---@field turn integer packages in a row
+
 ---@param fd integer
+---@return Reader
+function M.reader(fd)
+	return { fd = fd, data = "", at = 1, paused = false, turn = 0 }
+end
+
+---Reads one package. Whatever is wrong with it is an error.
+---@param reader Reader
 ---@return any ... its values
-function M.read(fd)
-	local length = socket.read(fd, 1)
-	-- Matched by programs: keep the word.
-	assert(length, "closed")
-	if length == "\0" then
-		error("a package without bytes", 0)
+function M.read(reader)
+	reader.turn = reader.turn + 1
+	if reader.turn > TURN_MAX then
+		reader.turn = 1
+		skynet.yield()
 	end
-	local body = socket.read(fd, length:byte())
-	assert(body, "closed")
-	return skynet.unpack(body)
+	local fd, data, at = reader.fd, reader.data, reader.at
+	while true do
+		local length = data:byte(at)
+		if length == 0 then
+			error("a package without bytes", 0)
+		elseif length and #data >= at + length then
+			reader.data, reader.at = data, at + length + 1
+			return skynet.unpack(data:sub(at + 1, at + length))
+		end
+		if reader.paused then
+			reader.paused = false
+			-- What has come before the pause is in the mailbox: it goes into the socket's buffer first. Else the connection
+			-- would be opened once for each of these messages, and the mailbox of a slow service would grow all the same.
+			skynet.yield()
+			if not socket.disconnected(fd) then
+				driver.start(fd)
+			end
+		end
+		local more = socket.read(fd)
+		-- Matched by programs: keep the word.
+		assert(more, "closed")
+		-- Nothing more is taken in until this is worked off: what comes faster would pile up in the mailbox.
+		driver.pause(fd)
+		reader.paused = true
+		data, at = data:sub(at) .. more, 1
+	end
 end
 
 ---What a stranger sent, fit for a log line.
