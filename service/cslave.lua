@@ -432,7 +432,7 @@ end
 ---@param time integer? centiseconds
 function command.QUERYNAME(name, time)
 	if type(name) == "string" and name:byte() == 46 then	-- "."
-		return skynet.retpack(skynet.localname(name))
+		return skynet.retpack((skynet.localname(name)))
 	end
 	local refusal = global.refusal(name)
 	if refusal then
