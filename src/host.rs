@@ -85,7 +85,7 @@ pub struct Stat {
 pub(crate) trait Host: Send + Sync {
     fn clock(&self) -> &Clock;
     fn harbor(&self) -> u8;
-    /// The number that tells this life of the node from those before it; not 0.
+    /// The random number of this life of the node.
     fn incarnation(&self) -> u64;
 
     /// Hands a message over, here or to harbor. In case of an error it is dropped.
@@ -112,6 +112,9 @@ pub(crate) trait Host: Send + Sync {
     fn abort(&self);
     /// Declares the caller the service that harbor's messages go to; false where there is one already.
     fn become_harbor(&self, handle: Handle) -> bool;
+    /// Has the harbor service told when a service ends (see [`crate::remote::ServiceEnded`]); false where it has ended
+    /// already.
+    fn tell_harbor_of_end(&self, handle: Handle) -> bool;
 
     fn env(&self, key: &str) -> Option<String>;
     fn set_env(&self, key: &str, value: &str) -> Result<(), KeyExists>;

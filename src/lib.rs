@@ -110,6 +110,9 @@ pub use lua::floor;
 #[cfg(any(fuzzing, feature = "bench"))]
 #[doc(hidden)]
 pub use lua::seri_door;
+#[cfg(any(fuzzing, feature = "bench"))]
+#[doc(hidden)]
+pub use native::harbor_door;
 
 // What the documents show is compiled and run by `cargo test`.
 #[cfg(doctest)]

@@ -1,27 +1,46 @@
 //! Where random numbers come from.
 
 use std::hash::{BuildHasher, RandomState};
-use std::num::NonZeroU64;
-
-/// Bytes that nobody foretells, from the operating system: what a secret's challenge is made of.
-///
-/// # Errors
-/// The operating system has none to give.
-pub(crate) fn bytes<const N: usize>() -> Result<[u8; N], getrandom::Error> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// A number that is not 0 and that no other node draws.
-pub(crate) fn nonzero() -> NonZeroU64 {
-    let drawn = bytes().map(u64::from_ne_bytes).ok().and_then(NonZeroU64::new);
-    // Without the system's random numbers it is still one that is new for each process.
-    drawn.unwrap_or_else(|| NonZeroU64::MIN | RandomState::new().hash_one(0_u8))
-}
 
 /// A number that nobody foretells: a seed for a VM's string hash.
 pub(crate) fn seed() -> u32 {
+    word() as u32
+}
+
+/// The number by which a life of a node is known to the others; never 0.
+pub(crate) fn incarnation() -> u64 {
+    u64::from_ne_bytes(bytes()).max(1)
+}
+
+/// Bytes for a challenge: the operating system's, where it has any.
+pub(crate) fn bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    if getrandom::fill(&mut bytes).is_err() {
+        for piece in bytes.chunks_mut(8) {
+            piece.copy_from_slice(&word().to_ne_bytes()[..piece.len()]);
+        }
+    }
+    bytes
+}
+
+/// A number below `limit`, for jitter; 0 where that is 0.
+pub(crate) fn below(limit: u64) -> u64 {
+    word().checked_rem(limit).unwrap_or(0)
+}
+
+fn word() -> u64 {
     // Each `RandomState` has keys of its own, drawn from the operating system once for a thread.
-    RandomState::new().hash_one(0_u8) as u32
+    RandomState::new().hash_one(0_u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_draws_are_alike() {
+        assert_ne!(bytes::<16>(), bytes::<16>());
+        assert_ne!(incarnation(), incarnation());
+        assert!(below(0) == 0 && below(1) == 0 && below(10) < 10);
+    }
 }

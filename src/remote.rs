@@ -14,6 +14,11 @@ pub(crate) struct RemoteMessage {
     pub(crate) payload: Payload,
 }
 
+/// What the harbor service gets, as a typed payload of kind `SYSTEM`, when a service has ended that it had asked about;
+/// the source of the message is that service.
+#[derive(Debug)]
+pub(crate) struct ServiceEnded;
+
 /// Whom a remote message is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RemoteTarget {

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::num::NonZeroU64;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,7 +14,6 @@ use crate::host::{Host, LaunchError, SendError, Stat};
 use crate::message::{Message, MessageKind, Payload};
 use crate::native;
 use crate::node::{Newcomer, NewcomerKind, Node, Parts};
-use crate::random;
 use crate::service::{Factory, Service, ServiceError};
 use crate::socket;
 
@@ -25,7 +23,7 @@ pub struct Builder {
     config: Config,
     workers: Option<usize>,
     harbor: Option<u8>,
-    incarnation: Option<NonZeroU64>,
+    incarnation: Option<u64>,
     clock: Clock,
     modules: HashMap<String, Factory>,
     log: Option<LogSink>,
@@ -108,9 +106,10 @@ impl Builder {
         self
     }
 
-    /// The number by which other nodes tell this life of the node from those before it; drawn at random by default.
-    pub fn incarnation(mut self, number: NonZeroU64) -> Builder {
-        self.incarnation = Some(number);
+    /// The number by which other nodes know this life of the node; the default is a random one. On a member of a
+    /// cluster its handles depend on it. 0 is none, and becomes 1.
+    pub fn incarnation(mut self, incarnation: u64) -> Builder {
+        self.incarnation = Some(incarnation.max(1));
         self
     }
 
@@ -180,7 +179,7 @@ impl Builder {
         all.extend(modules);
         let node = Node::start(Parts {
             harbor,
-            incarnation: self.incarnation.unwrap_or_else(random::nonzero),
+            incarnation: self.incarnation.unwrap_or_else(crate::random::incarnation),
             workers,
             spare_workers: config.spare_workers()?,
             profile: config.profile(),

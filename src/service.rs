@@ -30,6 +30,12 @@ pub trait Service: Send + 'static {
     /// service lives on.
     fn handle(&mut self, ctx: &mut Context<'_>, message: Message) -> Result<(), ServiceError>;
 
+    /// The turn ends: so many messages have been handled, and others have theirs now. What a service collects from
+    /// message to message, to do it for all of them at once, it does here.
+    fn batch_end(&mut self, ctx: &mut Context<'_>) {
+        let _ = ctx;
+    }
+
     /// Whether the engine remembers which requests this service has not answered, to fail them when it ends.
     /// A service that keeps that book itself (the Lua host does) answers `false`.
     #[doc(hidden)]

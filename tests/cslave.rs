@@ -4,7 +4,6 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::num::NonZeroU64;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -48,7 +47,7 @@ fn start(config: Config) -> Start {
     let texts = Mutex::new(texts);
     let runtime = Runtime::builder()
         .config(config.set("bootstrap", "snlua member"))
-        .incarnation(NonZeroU64::new(LIFE).expect("it is not 0"))
+        .incarnation(LIFE)
         .service("harbor", move |_| Ok(StandIn(texts.lock().expect("nobody panics").clone())))
         .boot()
         .log_to(log.sink())

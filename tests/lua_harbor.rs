@@ -2,13 +2,10 @@
 
 mod support;
 
-use std::num::NonZeroU64;
-
 #[test]
 fn the_incarnation_is_the_nodes() {
-    let node = support::start_with(support::config(), None, |builder| {
-        builder.incarnation(NonZeroU64::new(0x00ab_cdef_0123_4567).expect("it is not 0"))
-    });
+    let node =
+        support::start_with(support::config(), None, |builder| builder.incarnation(0x00ab_cdef_0123_4567));
     assert_eq!(node.lua1("return require 'skynet.harbor.core'.incarnation()"), "00abcdef01234567");
 }
 

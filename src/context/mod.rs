@@ -100,7 +100,7 @@ impl<'a> Context<'a> {
         self.host.harbor()
     }
 
-    /// A number, not 0, that tells this life of the node from every other: drawn at random when the node starts.
+    /// The random number of this life of the node, by which other nodes tell it from the one before.
     #[must_use]
     pub fn incarnation(&self) -> u64 {
         self.host.incarnation()
@@ -328,6 +328,11 @@ impl<'a> Context<'a> {
     /// False where the node has a harbor service already.
     pub(crate) fn become_harbor(&mut self) -> bool {
         self.host.become_harbor(self.handle)
+    }
+
+    /// Has this service, the harbor service, told when another one ends; false where it has ended already.
+    pub(crate) fn tell_harbor_of_end(&mut self, handle: Handle) -> bool {
+        self.host.tell_harbor_of_end(handle)
     }
 
     /// What the node's environment says about a key.

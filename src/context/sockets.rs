@@ -134,6 +134,22 @@ impl<'a> Sockets<'a> {
         self.engine().is_ok_and(|sockets| sockets.send(id, bytes.into(), priority))
     }
 
+    /// Sends several pieces in their order, as one. Answers the bytes that wait to be written then; nothing where there
+    /// is no such socket, or it is closed.
+    pub(crate) fn send_many(self, id: SocketId, pieces: impl IntoIterator<Item = Payload>) -> Option<usize> {
+        self.engine().ok()?.send_many(id, pieces)
+    }
+
+    /// The bytes that wait to be written; nothing where there is no such socket.
+    pub(crate) fn waiting(self, id: SocketId) -> Option<usize> {
+        self.host.open_sockets()?.waiting(id)
+    }
+
+    /// Has the owner warned early, and keeps little in the system: for connections on which nothing may wait long.
+    pub(crate) fn keep_short(self, id: SocketId, warning: usize, unsent: u32) {
+        self.with(|sockets| sockets.keep_short(id, warning, unsent));
+    }
+
     /// Opens a datagram socket, bound to an address or, without one, to none of IPv4.
     ///
     /// # Errors

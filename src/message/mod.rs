@@ -8,7 +8,7 @@ use std::num::NonZeroI32;
 use crate::handle::Handle;
 
 pub use payload::Payload;
-pub(crate) use payload::PayloadBuilder;
+pub(crate) use payload::{Filling, PayloadBuilder};
 
 /// What a message is about; the receiver chooses the decoder and the handler by it.
 ///

@@ -10,7 +10,9 @@ use std::ffi::c_void;
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
+use std::ops::Range;
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 /// What a message carries: nothing, a block of bytes, or a typed value that never leaves its node.
 ///
@@ -20,6 +22,12 @@ pub struct Payload(Repr);
 enum Repr {
     Empty,
     Bytes(Block),
+    /// A part of a block that several payloads have in common; the last of them frees it.
+    Shared {
+        block: Arc<Block>,
+        start: u32,
+        len: u32,
+    },
     Typed(Box<dyn Any + Send>),
 }
 
@@ -76,6 +84,13 @@ impl Payload {
         match &self.0 {
             // SAFETY: the block holds `len` initialized bytes and lives as long as `self`.
             Repr::Bytes(block) => unsafe { std::slice::from_raw_parts(block.data.as_ptr(), block.len) },
+            Repr::Shared { block, start, len } => {
+                let (start, len) = (*start as usize, *len as usize);
+                debug_assert!(start + len <= block.len);
+                // SAFETY: `share` and `slice` keep the part within the block, which holds `block.len` initialized
+                // bytes, is only read while it is shared, and lives as long as `self`.
+                unsafe { std::slice::from_raw_parts(block.data.as_ptr().add(start), len) }
+            }
             Repr::Empty | Repr::Typed(_) => &[],
         }
     }
@@ -85,7 +100,42 @@ impl Payload {
     pub fn len(&self) -> usize {
         match &self.0 {
             Repr::Bytes(block) => block.len,
+            Repr::Shared { len, .. } => *len as usize,
             Repr::Empty | Repr::Typed(_) => 0,
+        }
+    }
+
+    /// Whether it is a typed value.
+    pub(crate) fn is_typed(&self) -> bool {
+        matches!(self.0, Repr::Typed(_))
+    }
+
+    /// The same bytes in a form of which [`slice`](Self::slice) makes parts without copying them. Bytes that are too
+    /// many for that (4 GiB), and what is no bytes, stay as they are.
+    #[must_use]
+    pub(crate) fn share(self) -> Payload {
+        match self.0 {
+            Repr::Bytes(block) => match u32::try_from(block.len) {
+                Ok(len) => Payload(Repr::Shared { block: Arc::new(block), start: 0, len }),
+                Err(_) => Payload(Repr::Bytes(block)),
+            },
+            other => Payload(other),
+        }
+    }
+
+    /// Some of the bytes: the same ones where they are shared, a copy otherwise. What lies beyond the end is left out.
+    #[must_use]
+    pub(crate) fn slice(&self, range: Range<usize>) -> Payload {
+        let end = range.end.min(self.len());
+        let begin = range.start.min(end);
+        match &self.0 {
+            // Both fit: they are at most `len`, which is a `u32`.
+            Repr::Shared { block, start, .. } if begin < end => Payload(Repr::Shared {
+                block: Arc::clone(block),
+                start: start + begin as u32,
+                len: (end - begin) as u32,
+            }),
+            _ => Payload::copy_from(self.as_bytes().get(begin..end).unwrap_or_default()),
         }
     }
 
@@ -100,7 +150,7 @@ impl Payload {
     pub fn downcast_ref<T: Any>(&self) -> Option<&T> {
         match &self.0 {
             Repr::Typed(value) => value.downcast_ref(),
-            Repr::Empty | Repr::Bytes(_) => None,
+            Repr::Empty | Repr::Bytes(_) | Repr::Shared { .. } => None,
         }
     }
 
@@ -109,7 +159,7 @@ impl Payload {
     pub fn downcast_mut<T: Any>(&mut self) -> Option<&mut T> {
         match &mut self.0 {
             Repr::Typed(value) => value.downcast_mut(),
-            Repr::Empty | Repr::Bytes(_) => None,
+            Repr::Empty | Repr::Bytes(_) | Repr::Shared { .. } => None,
         }
     }
 
@@ -128,9 +178,10 @@ impl Payload {
     }
 
     /// Gives the block away: a pointer that its new owner has to `free`, and the number of bytes. Null for a
-    /// payload without bytes.
+    /// payload without bytes. Shared bytes are copied.
     pub(crate) fn into_raw(self) -> (*mut c_void, usize) {
         match self.0 {
+            Repr::Shared { .. } => Payload::copy_from(self.as_bytes()).into_raw(),
             Repr::Bytes(block) => {
                 let block = ManuallyDrop::new(block);
                 (block.data.as_ptr().cast(), block.len)
@@ -304,6 +355,71 @@ impl Drop for PayloadBuilder<'_> {
     }
 }
 
+/// A payload of a known length whose bytes come one after the other, from a peer that may never send them all: its
+/// block grows with what has come.
+pub(crate) struct Filling {
+    block: Block,
+    capacity: usize,
+    total: usize,
+}
+
+impl Filling {
+    /// A block starts with at most so many bytes.
+    const STEP: usize = 256 * 1024;
+
+    pub(crate) fn new(total: usize) -> Filling {
+        let capacity = total.clamp(1, Self::STEP);
+        // SAFETY: `malloc` takes any size; the result is checked below.
+        let data = unsafe { libc::malloc(capacity) }.cast::<u8>();
+        let Some(data) = NonNull::new(data) else { out_of_memory(capacity) };
+        Filling { block: Block { data, len: 0 }, capacity, total }
+    }
+
+    /// The bytes that there are.
+    pub(crate) fn len(&self) -> usize {
+        self.block.len
+    }
+
+    /// The bytes that there will be.
+    pub(crate) fn total(&self) -> usize {
+        self.total
+    }
+
+    /// How many bytes have not come.
+    pub(crate) fn missing(&self) -> usize {
+        self.total - self.block.len
+    }
+
+    /// Puts in as many of these bytes as are missing; answers how many.
+    pub(crate) fn put(&mut self, bytes: &[u8]) -> usize {
+        let count = bytes.len().min(self.missing());
+        self.reserve(count);
+        // SAFETY: `reserve` made room for so many bytes behind the first `len`; `bytes` is borrowed from elsewhere.
+        unsafe {
+            self.block.data.as_ptr().add(self.block.len).copy_from_nonoverlapping(bytes.as_ptr(), count)
+        };
+        self.block.len += count;
+        count
+    }
+
+    fn reserve(&mut self, more: usize) {
+        let wanted = self.block.len + more;
+        if wanted <= self.capacity {
+            return;
+        }
+        let capacity = wanted.max(self.capacity.saturating_mul(2)).min(self.total);
+        // SAFETY: the block is ours, and any size will do.
+        let data = unsafe { libc::realloc(self.block.data.as_ptr().cast(), capacity) }.cast::<u8>();
+        let Some(data) = NonNull::new(data) else { out_of_memory(capacity) };
+        (self.block.data, self.capacity) = (data, capacity);
+    }
+
+    /// The payload with what has come.
+    pub(crate) fn finish(self) -> Payload {
+        if self.block.len == 0 { Payload::empty() } else { Payload(Repr::Bytes(self.block)) }
+    }
+}
+
 /// Copies `len` bytes as a `W` at the start and a `W` at the end.
 ///
 /// # Safety
@@ -373,7 +489,7 @@ impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Repr::Empty => f.write_str("nothing"),
-            Repr::Bytes(block) => write!(f, "{} bytes", block.len),
+            Repr::Bytes(_) | Repr::Shared { .. } => write!(f, "{} bytes", self.len()),
             Repr::Typed(_) => f.write_str("typed"),
         }
     }
@@ -389,6 +505,37 @@ mod tests {
         // SAFETY: the pair is the one that `into_raw` gave.
         let payload = unsafe { Payload::from_raw(data, len) };
         assert_eq!(payload.as_bytes(), b"hello");
+    }
+
+    #[test]
+    fn parts_of_shared_bytes_are_the_same_bytes_and_outlive_each_other() {
+        let whole = Payload::from("0123456789").share();
+        let part = whole.slice(2..6);
+        assert_eq!(part.as_bytes().as_ptr(), whole.as_bytes()[2..].as_ptr());
+        let again = part.slice(1..100);
+        drop((whole, part));
+        assert_eq!((again.as_bytes(), again.len()), (&b"345"[..], 3));
+        assert!(again.slice(3..9).is_empty() && again.slice(7..9).is_empty());
+        let (data, len) = again.into_raw();
+        // SAFETY: the pair is the one that `into_raw` gave.
+        assert_eq!(unsafe { Payload::from_raw(data, len) }.as_bytes(), b"345");
+        assert!(Payload::empty().share().slice(0..4).is_empty());
+    }
+
+    #[test]
+    fn a_filling_takes_what_it_was_made_for_and_no_more() {
+        let mut filling = Filling::new(5);
+        assert_eq!(filling.put(b"abc"), 3);
+        assert_eq!((filling.missing(), filling.put(b"defg")), (2, 2));
+        assert_eq!(filling.finish().as_bytes(), b"abcde");
+        let mut filling = Filling::new(3 * Filling::STEP);
+        let bytes: Vec<u8> = (0..3 * Filling::STEP).map(|at| at as u8).collect();
+        for piece in bytes.chunks(1000) {
+            assert_eq!(filling.put(piece), piece.len());
+        }
+        assert!(filling.missing() == 0 && filling.finish().as_bytes() == bytes);
+        assert!(Filling::new(0).finish().is_empty());
+        drop(Filling::new(9));
     }
 
     #[test]

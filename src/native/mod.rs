@@ -4,6 +4,9 @@ mod harbor;
 mod logger;
 mod snlua;
 
+#[cfg(any(fuzzing, feature = "bench"))]
+pub use harbor::door as harbor_door;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 

@@ -52,6 +52,8 @@ pub(crate) struct Cell {
     pub(super) kind: NewcomerKind,
     /// It has, or had, a name.
     named: AtomicBool,
+    /// The harbor service is told when it ends.
+    told: AtomicBool,
     pub(super) endless: AtomicBool,
     messages: AtomicU64,
     /// Clock ticks spent in messages.
@@ -99,6 +101,7 @@ impl Cell {
             drains: AtomicBool::new(false),
             kind,
             named: AtomicBool::new(false),
+            told: AtomicBool::new(false),
             endless: AtomicBool::new(false),
             messages: AtomicU64::new(0),
             ticks: AtomicU64::new(0),
@@ -155,6 +158,14 @@ impl Cell {
 
     pub(super) fn is_named(&self) -> bool {
         self.named.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
+    pub(super) fn mark_told(&self) {
+        self.told.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    pub(super) fn is_told(&self) -> bool {
+        self.told.load(std::sync::atomic::Ordering::SeqCst)
     }
 
     pub(super) fn drain_before_end(&self) {
@@ -215,6 +226,16 @@ impl Cell {
                 ctx.log(format!("error: the service panicked and ends: {}", panic_text(&*panic)));
                 self.node.kill(self.handle);
             }
+        }
+    }
+
+    #[inline]
+    fn end_batch(&self, body: &mut Body) {
+        let Body { service: Some(service), book, .. } = body else { return };
+        let mut ctx = Context::new(&*self.node, self.handle, book);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| service.batch_end(&mut ctx))) {
+            ctx.log(format!("error: the service panicked and ends: {}", panic_text(&*panic)));
+            self.node.kill(self.handle);
         }
     }
 
@@ -300,6 +321,9 @@ impl Task for Cell {
             if turn.must_yield() {
                 break;
             }
+        }
+        if handled > 0 {
+            self.end_batch(body);
         }
         self.begun.store(0, Relaxed);
         turn.end();

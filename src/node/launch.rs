@@ -9,6 +9,7 @@ use super::{Cell, Newcomer, NewcomerKind, Node};
 use crate::handle::Handle;
 use crate::host::{Host, LaunchError};
 use crate::message::{Message, MessageKind, Payload};
+use crate::remote::ServiceEnded;
 use crate::sync::lock;
 use crate::table::Addressed;
 
@@ -77,6 +78,11 @@ impl Node {
         let is_seen = cell.kind != NewcomerKind::Hidden;
         if let Some(monitor) = self.exit_monitor().filter(|monitor| *monitor != handle && is_seen) {
             let _ = self.deliver(monitor, Message::new(handle, MessageKind::CLIENT, Payload::empty()));
+        }
+        if cell.is_told() {
+            let harbor = Handle::from_u32(self.harbor_service.load(Ordering::Acquire));
+            let ended = Message::new(handle, MessageKind::SYSTEM, Payload::typed(ServiceEnded));
+            let _ = self.push(harbor, ended, true);
         }
         cell.retire();
         true

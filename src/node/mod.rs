@@ -11,7 +11,6 @@ mod route;
 use std::any::Any;
 use std::collections::HashMap;
 use std::io;
-use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
@@ -41,7 +40,7 @@ const RECLAIM_MAX: Duration = Duration::from_millis(500);
 /// What a node is made from.
 pub(crate) struct Parts {
     pub(crate) harbor: u8,
-    pub(crate) incarnation: NonZeroU64,
+    pub(crate) incarnation: u64,
     pub(crate) workers: usize,
     pub(crate) spare_workers: usize,
     pub(crate) profile: bool,
@@ -58,7 +57,7 @@ pub(crate) struct Parts {
 pub(crate) struct Node {
     me: Weak<Node>,
     harbor: u8,
-    incarnation: NonZeroU64,
+    incarnation: u64,
     profile: bool,
     mailbox_max: usize,
     clock: Clock,
@@ -95,7 +94,7 @@ impl Node {
             profile: parts.profile,
             mailbox_max: parts.mailbox_max,
             clock: parts.clock,
-            table: HandleTable::new(parts.harbor, 1),
+            table: HandleTable::new(parts.harbor, first_local(parts.harbor, parts.incarnation)),
             names: Names::default(),
             env: Env::new(parts.env),
             modules: parts.modules,
@@ -252,13 +251,13 @@ impl Host for Node {
         self.harbor
     }
 
-    fn incarnation(&self) -> u64 {
-        self.incarnation.get()
-    }
-
     #[inline]
     fn deliver(&self, to: Handle, message: Message) -> Result<(), SendError> {
         self.route(to, message)
+    }
+
+    fn incarnation(&self) -> u64 {
+        self.incarnation
     }
 
     fn deliver_global(&self, name: &str, message: Message) -> Result<(), SendError> {
@@ -321,6 +320,12 @@ impl Host for Node {
         self.set_harbor(handle)
     }
 
+    fn tell_harbor_of_end(&self, handle: Handle) -> bool {
+        // Marked first: whoever ends the service then sees the mark.
+        let marked = self.table.with(handle, |cell| cell.mark_told()).is_some();
+        marked && self.table.with(handle, |_| ()).is_some()
+    }
+
     fn env(&self, key: &str) -> Option<String> {
         self.env.get(key)
     }
@@ -375,6 +380,15 @@ impl Host for Node {
 
     fn memory(&self) -> Vec<(Handle, usize)> {
         self.services().into_iter().map(|(handle, stat)| (handle, stat.memory)).collect()
+    }
+}
+
+/// Where the local ids of a node begin. A member of a cluster begins at a place that its incarnation gives, so that a
+/// handle of its former life finds nobody there.
+fn first_local(harbor: u8, incarnation: u64) -> u32 {
+    match harbor {
+        0 => 1,
+        _ => ((incarnation >> 16) as u32 & 0xffff) << 8 | 1,
     }
 }
 

@@ -56,6 +56,14 @@ impl Line {
         let _ = SockRef::from(&self).set_tcp_nodelay(true);
     }
 
+    /// The system takes no more than so many bytes beyond those that are under way, where it knows such a limit.
+    pub(super) fn set_unsent_max(&self, size: u32) {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let _ = SockRef::from(&self).set_tcp_notsent_lowat(size);
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        let _ = size;
+    }
+
     /// The peer of a connection, or what a listener or a bound datagram socket listens on; empty where there is none.
     pub(super) fn name(&self) -> String {
         let socket = SockRef::from(&self);

@@ -268,6 +268,42 @@ impl Sockets {
         self.send_to(&socket, payload, priority, to)
     }
 
+    /// Sends pieces of a stream in their order: under one lock, and with one system call for many where nothing waits.
+    /// Answers the bytes that wait then; nothing where there is no such socket, or it is closed, and the pieces are
+    /// forgotten. The limit `socket_buffer_max` does not count here: who uses this keeps one of its own.
+    pub(crate) fn send_many(
+        &self,
+        id: SocketId,
+        payloads: impl IntoIterator<Item = Payload>,
+    ) -> Option<usize> {
+        let shared = &self.0.shared;
+        let socket = shared
+            .slots
+            .get(id)
+            .filter(|socket| !matches!(socket.kind(), SocketKind::Listen | SocketKind::Udp))?;
+        let (sent, waiting) = socket.send_many(payloads.into_iter(), shared.clock.centiseconds());
+        if sent.tell {
+            self.push(Command::Flush(socket.id));
+        }
+        sent.taken.then_some(waiting)
+    }
+
+    /// The bytes that wait to be written; nothing where there is no such socket.
+    pub(crate) fn waiting(&self, id: SocketId) -> Option<usize> {
+        self.0.shared.slots.get(id).map(|socket| lock(&socket.out).len())
+    }
+
+    /// Warns the owner when so many bytes wait, and again at twice that; the default is 1 MiB. The system shall take few
+    /// beyond those that are under way, so that what is sent later is not long behind them.
+    pub(crate) fn keep_short(&self, id: SocketId, warning: usize, unsent: u32) {
+        let Some(socket) = self.0.shared.slots.get(id) else { return };
+        let mut out = lock(&socket.out);
+        out.set_warning(warning);
+        if let Some(line) = out.line() {
+            line.set_unsent_max(unsent);
+        }
+    }
+
     fn send_to(&self, socket: &Socket, payload: Payload, priority: Priority, to: Option<SocketAddr>) -> bool {
         let shared = &self.0.shared;
         let len_max = shared.options.buffer_max.unwrap_or(usize::MAX);

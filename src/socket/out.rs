@@ -42,6 +42,8 @@ pub(super) struct Out {
     low: VecDeque<Chunk>,
     /// The bytes in both queues.
     len: usize,
+    /// From so many waiting bytes on the owner is warned.
+    warn_from: usize,
     /// The owner is warned next when so many bytes wait; 0 while it was not warned.
     warn_at: usize,
     /// Warnings that the reactor has to tell the owner: KiB, or 0 for "drained".
@@ -119,6 +121,7 @@ impl Out {
             normal: VecDeque::new(),
             low: VecDeque::new(),
             len: 0,
+            warn_from: WARNING_SIZE,
             warn_at: 0,
             warnings: Vec::new(),
             fault: None,
@@ -139,6 +142,11 @@ impl Out {
 
     pub(super) fn line(&self) -> Option<&Arc<Line>> {
         self.line.as_ref()
+    }
+
+    /// From so many waiting bytes on the owner is warned, and told when nothing waits any more.
+    pub(super) fn set_warning(&mut self, size: usize) {
+        self.warn_from = size.max(1);
     }
 
     /// From now on bytes can be written.
@@ -245,12 +253,66 @@ impl Out {
         // Where nothing else waits a low priority is none.
         let queue = if priority == Priority::Low && !idle { &mut self.low } else { &mut self.normal };
         queue.push_back(chunk);
-        let warn = len >= WARNING_SIZE && len >= self.warn_at;
+        Sent { taken: true, written, tell: self.warn() }
+    }
+
+    /// Leaves a warning for the owner where it is time for one.
+    fn warn(&mut self) -> bool {
+        let warn = self.len >= self.warn_from && self.len >= self.warn_at;
         if warn {
-            self.warn_at = if self.warn_at == 0 { 2 * WARNING_SIZE } else { self.warn_at.saturating_mul(2) };
-            self.warnings.push(number(len.div_ceil(1024)));
+            self.warn_at = self.warn_at.max(self.warn_from).saturating_mul(2);
+            self.warnings.push(number(self.len.div_ceil(1024)));
         }
-        Sent { taken: true, written, tell: warn }
+        warn
+    }
+
+    /// Writes pieces of a stream in their order, as many as possible with one system call, and queues what is left.
+    /// `announce` is as for [`Out::send`].
+    pub(super) fn send_many(
+        &mut self,
+        payloads: impl Iterator<Item = Payload>,
+        announce: impl FnOnce(),
+    ) -> Sent {
+        match self.gate {
+            Gate::Closed => return Sent::default(),
+            Gate::Broken => return Sent { taken: true, ..Sent::default() },
+            Gate::Open => {}
+        }
+        let idle = self.is_empty();
+        for payload in payloads.filter(|payload| !payload.is_empty()) {
+            self.len += payload.len();
+            self.normal.push_back(Chunk { payload, done: 0, to: None });
+        }
+        let before = self.len;
+        if !idle {
+            return Sent { taken: true, written: 0, tell: self.warn() };
+        }
+        let Some(line) = self.line.clone() else {
+            announce();
+            return Sent { taken: true, written: 0, tell: self.warn() };
+        };
+        let Line::Stream(stream) = &*line else {
+            drop(self.clear());
+            return Sent { taken: true, ..Sent::default() };
+        };
+        let mut announce = Some(announce);
+        while !self.normal.is_empty() {
+            match self.write_stream(stream) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => match announce.take() {
+                    Some(announce) => announce(),
+                    None => break,
+                },
+                Err(error) => {
+                    self.fault = Some(Fault::Write(error));
+                    let written = before - self.len;
+                    drop(self.fail());
+                    return Sent { taken: true, written, tell: true };
+                }
+            }
+        }
+        Sent { taken: true, written: before - self.len, tell: self.warn() }
     }
 
     /// Writes what waits, within the bounds of a turn; answers how many bytes it wrote.

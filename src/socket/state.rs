@@ -94,6 +94,20 @@ impl Socket {
         sent
     }
 
+    /// Sends pieces of a stream; answers the bytes that wait then. There is no limit: the caller keeps one.
+    pub(super) fn send_many(&self, payloads: impl Iterator<Item = Payload>, now_cs: u64) -> (Sent, usize) {
+        let mut out = lock(&self.out);
+        // As in `send`.
+        let sent = out.send_many(payloads, || self.waiting.store(true, Ordering::SeqCst));
+        if sent.written > 0 {
+            self.count_written(sent.written, now_cs);
+        }
+        if self.waiting.load(Ordering::Relaxed) && out.is_empty() {
+            self.waiting.store(false, Ordering::Relaxed);
+        }
+        (sent, out.len())
+    }
+
     /// Whether bytes wait. May say yes while a sender finds out that all went.
     pub(super) fn is_waiting(&self) -> bool {
         self.waiting.load(Ordering::SeqCst)

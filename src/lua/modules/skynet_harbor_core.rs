@@ -34,9 +34,7 @@ fn incarnation(call: &mut Call) -> Result<Returned, Raise> {
 
 /// `nonce() -> string`
 fn nonce(call: &mut Call) -> Result<Returned, Raise> {
-    let nonce: [u8; NONCE_LEN] =
-        random::bytes().map_err(|error| Raise::text(format_args!("no random numbers: {error}")))?;
-    Ok(call.give(nonce))
+    Ok(call.give(random::bytes::<NONCE_LEN>()))
 }
 
 /// `hmac_sha256(key, text) -> string`

@@ -197,3 +197,37 @@ fn many_senders_of_one_socket_lose_nothing() {
     senders.into_iter().for_each(|sender| sender.join().expect("all is taken"));
     assert_eq!((next, net.waiting(id)), ([EACH as u32; 4], 0));
 }
+
+#[test]
+fn pieces_sent_together_arrive_in_order_and_warn_at_the_given_size() {
+    let net = net();
+    let (id, _ours, mut peer) = net.still_pair();
+    net.sockets.keep_short(id, 128 * 1024, 128 * 1024);
+    let (mut sent, mut waiting) = (Vec::new(), 0);
+    let mut pieces = 0_u32;
+    while waiting < 300_000 {
+        // More pieces than go with one system call, some of them empty, now and then a long one.
+        let batch: Vec<Payload> = (0..100_u32)
+            .map(|at| match at {
+                17 => Payload::from(vec![at as u8; 5000]).share(),
+                18 => Payload::empty(),
+                _ => Payload::copy_from(&(pieces + at).to_le_bytes()),
+            })
+            .collect();
+        batch.iter().for_each(|piece| sent.extend_from_slice(piece.as_bytes()));
+        pieces += 100;
+        waiting = net.sockets.send_many(id, batch).expect("it is open");
+        assert_eq!(net.sockets.waiting(id), Some(waiting));
+    }
+    for least in [128, 256] {
+        let (kind, kib, _) = net.next_of(id);
+        assert!(kind == Warning && kib >= least && kib < 2 * least, "{kib}");
+    }
+    assert!(read_exactly(&mut peer, sent.len()) == sent);
+    assert_eq!(net.next_of(id), seen(Warning, 0, ""));
+    assert_eq!(net.sockets.send_many(id, [Payload::from("a"), Payload::from("b")]), Some(0));
+    assert_eq!(read_exactly(&mut peer, 2), b"ab");
+    net.sockets.close(id);
+    assert_eq!(net.sockets.send_many(id, [Payload::from("c")]), None);
+    assert_eq!(net.sockets.send_many(SocketId::new(-1), [Payload::from("c")]), None);
+}

@@ -1,0 +1,21 @@
+//! Any bytes of a link, as classic frames: `cargo +nightly fuzz run harbor_classic`.
+//!
+//! What is found must not depend on where the bytes are cut, and written again it must be the same bytes.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use skynet_rs::harbor_door;
+
+fuzz_target!(|input: (Vec<u8>, Vec<u8>)| {
+    let (cuts, bytes) = input;
+    let (mut pieces, mut rest) = (Vec::new(), &bytes[..]);
+    for cut in cuts {
+        let (piece, after) = rest.split_at(usize::from(cut).min(rest.len()));
+        pieces.push(piece);
+        rest = after;
+    }
+    pieces.push(rest);
+    let whole = harbor_door::classic(&[&bytes]);
+    assert_eq!(harbor_door::classic(&pieces), whole);
+    assert!(bytes.starts_with(&whole.frames.concat()));
+});
