@@ -4,6 +4,7 @@ local global = require "skynet.harbor.name"
 require "skynet.manager"
 
 local names = {}		---@type table<string, integer>
+local is_free = {}		---@type table<string, true> names whose owner has ended
 local waiting = {}		---@type table<string, function[]> who asked for a name before it was there
 local for_ever = {}		-- callers that wait for a connection; they hear an error when this service ends
 local harbor_service	-- routes messages that are sent to a global name
@@ -23,10 +24,9 @@ skynet.register_protocol {
 	dispatch = function(_, source, text)
 		local name = text:match "^E (.+)$"
 		local owner = names[name]
-		-- A service has ended; another one may have the name by now.
+		-- A service has ended; another one may have the name by now. Who calls it meanwhile fails, and need not wait.
 		if owner and (source == owner or source == harbor_service) then
-			names[name] = nil
-			skynet.send(harbor_service, "harbor", "G " .. name)
+			is_free[name] = true
 		end
 	end,
 }
@@ -37,10 +37,10 @@ function command.REGISTER(name, handle)
 	local refusal = global.refusal(name) or not global.is_handle(handle) and "REGISTER needs a handle"
 	if refusal then
 		error(refusal, 0)
-	elseif names[name] then
+	elseif names[name] and not is_free[name] then
 		error(("the global name %s belongs to %s"):format(name, skynet.address(names[name])), 0)
 	end
-	names[name] = handle
+	names[name], is_free[name] = handle, nil
 	skynet.ret()
 	local responses = waiting[name]
 	waiting[name] = nil

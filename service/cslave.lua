@@ -266,9 +266,9 @@ end
 ---A registration of ours is refused.
 function from_master.X(name, handle, owner_address)
 	assert(type(name) == "string" and global.is_handle(handle), "X needs a name and a handle")
-	skynet.error(("the global name %s belongs to %s (harbor %d, %s): refused to %s"):format(
+	skynet.error(("the global name %s belongs to %s (harbor %d, %s)%s"):format(
 		wire.shown(name), skynet.address(handle), global.node(handle), wire.shown(owner_address),
-		own[name] and skynet.address(own[name]) or "a service that has ended"))
+		own[name] and ": refused to " .. skynet.address(own[name]) or ""))
 	own[name] = nil
 	learn(name, handle)
 end

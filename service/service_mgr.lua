@@ -195,13 +195,13 @@ local function follow(node)
 	while true do
 		if node then
 			harbor.link(node)
-			skynet.sleep(LOOK_AGAIN)
 			for key in pairs(services) do
 				-- Those being launched or waited for hear of the lost node by themselves.
 				if key:sub(1, 1) == "@" and services[key].handle then
 					services[key] = nil
 				end
 			end
+			skynet.sleep(LOOK_AGAIN)
 		end
 		node = report()
 	end
