@@ -124,6 +124,8 @@ end
 ---@param fd integer
 ---@param peer Peer
 local function hand_over(letter, fd, peer)
+	-- What comes from now on waits in the network until the harbor service has the connection.
+	driver.pause(fd)
 	socket.abandon(fd)
 	tell("%s %d %d%s", letter, fd, peer.id, peer.rs and " rs" or "")
 	note_known(peer)

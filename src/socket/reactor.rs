@@ -89,6 +89,11 @@ impl Reactor {
                 Err(error) => panic!("the reactor cannot poll: {error}"),
             }
             self.shared.inbox.awake();
+            // Before the events: a service that takes a socket over and writes at once must get the answer, and the event of
+            // that answer comes with the command or after it.
+            if !self.commands() {
+                return;
+            }
             for event in events.iter().filter(|event| event.token() != WAKE) {
                 let Ok(number) = i32::try_from(event.token().0) else { continue };
                 let hangup = event.is_read_closed();
@@ -101,9 +106,6 @@ impl Reactor {
                         error: event.is_error(),
                     },
                 );
-            }
-            if !self.commands() {
-                return;
             }
             self.turns();
         }
