@@ -690,3 +690,65 @@ fn a_service_that_does_not_start_keeps_no_name() {
         assert_eq!(runtime.query(".name"), None);
     }
 }
+
+// -- turns
+
+/// Adds up what it gets, and tells the sum when its turn ends.
+struct Sums {
+    sum: u64,
+    turns: Sender<u64>,
+}
+
+impl Service for Sums {
+    fn handle(&mut self, ctx: &mut Context<'_>, message: Message) -> Answer {
+        match message.payload.as_bytes() {
+            b"panic at the end" => self.sum = u64::MAX,
+            _ => self.sum += 1,
+        }
+        ctx.respond(message.origin(), "taken")?;
+        Ok(())
+    }
+
+    fn batch_end(&mut self, _ctx: &mut Context<'_>) {
+        assert_ne!(self.sum, u64::MAX, "as asked");
+        let _ = self.turns.send(std::mem::take(&mut self.sum));
+    }
+}
+
+#[test]
+fn the_end_of_a_turn_is_told_after_its_messages() {
+    let (turns, sums) = channel();
+    let turns = Mutex::new(turns);
+    let (runtime, log) =
+        node_with(move |_| Ok(Sums { sum: 0, turns: turns.lock().expect("no panic").clone() }));
+    let it = runtime.launch("it", "").expect("it starts");
+    for _ in 0..1000 {
+        runtime.send(it, MessageKind::TEXT, "one").expect("it lives");
+    }
+    let (mut sum, mut count) = (0, 0);
+    while sum < 1000 {
+        let turn = sums.recv_timeout(DEADLINE).expect("each message belongs to a turn");
+        assert!((1..=128).contains(&turn), "{turn}");
+        (sum, count) = (sum + turn, count + 1);
+    }
+    assert!(sum == 1000 && count >= 8);
+    // A panic there ends the service, and nothing else.
+    assert_eq!(call(&runtime, it, "panic at the end").expect("it was answered before"), "taken");
+    log.wait_for("error: the service panicked and ends");
+    call(&runtime, it, "x").expect_err("it is gone");
+    let echo = runtime.launch("echo", "").expect("the node goes on");
+    assert_eq!(call(&runtime, echo, "x").expect("it answers"), "x");
+}
+
+#[test]
+fn the_handles_of_a_member_begin_where_its_incarnation_says() {
+    let node = |harbor, incarnation| {
+        let log = Log::default();
+        let builder = Runtime::builder().workers(1).harbor(harbor).incarnation(incarnation);
+        builder.log_to(log.sink()).start().expect("it starts")
+    };
+    let first = |runtime: &Runtime| runtime.services()[0].0.as_u32();
+    assert_eq!(first(&node(7, 0x0123_4567_89ab_cdef)), 0x0789_ab01);
+    assert_eq!(first(&node(7, 1)), 0x0700_0001);
+    assert_eq!(first(&node(0, 0x0123_4567_89ab_cdef)), 1);
+}

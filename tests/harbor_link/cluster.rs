@@ -43,7 +43,7 @@ impl<T: Clone + std::fmt::Debug> Growing<T> {
     }
 
     /// Waits until it is as `is_so` says.
-    pub fn wait(&self, what: &str, is_so: impl Fn(&[T]) -> bool) -> Vec<T> {
+    pub fn wait(&self, what: &dyn std::fmt::Display, is_so: impl Fn(&[T]) -> bool) -> Vec<T> {
         let deadline = Instant::now() + DEADLINE;
         let mut items = self.0.0.lock().expect("nobody panics meanwhile");
         while !is_so(&items) {
@@ -56,7 +56,7 @@ impl<T: Clone + std::fmt::Debug> Growing<T> {
     }
 
     pub fn wait_len(&self, len: usize) -> Vec<T> {
-        self.wait(&format!("there are {len}"), |items| items.len() >= len)
+        self.wait(&format_args!("there are {len}"), |items| items.len() >= len)
     }
 }
 
@@ -172,12 +172,12 @@ impl StandIn {
                     self.shared.texts.push("listens".to_owned());
                 }
             }
-            (SocketEventKind::Data, SocketData::Bytes(bytes)) => {
-                if self.accepted.remove(&event.id).is_some() {
-                    assert_eq!(bytes.len(), 1, "who connects sends its id and waits");
-                    let id = bytes.as_bytes()[0];
-                    self.tell(ctx, format!("A {} {id}", event.id));
-                }
+            (SocketEventKind::Data, SocketData::Bytes(bytes))
+                if self.accepted.remove(&event.id).is_some() =>
+            {
+                assert_eq!(bytes.len(), 1, "who connects sends its id and waits");
+                let id = bytes.as_bytes()[0];
+                self.tell(ctx, format!("A {} {id}", event.id));
             }
             (SocketEventKind::Error, _) => {
                 if let Some((id, _)) = self.connecting.remove(&event.id) {
@@ -257,17 +257,13 @@ impl Member {
             .start()
             .expect("the node starts");
         let shared = Arc::new(Shared::default());
-        let stand_in = StandIn {
-            shared: Arc::clone(&shared),
-            connecting: HashMap::new(),
-            accepted: HashMap::new(),
-        };
+        let stand_in =
+            StandIn { shared: Arc::clone(&shared), connecting: HashMap::new(), accepted: HashMap::new() };
         let slave = runtime.spawn(stand_in).expect("the stand-in starts");
-        let actor = runtime
-            .launch("harbor", &format!("{id} {}", slave.as_u32()))
-            .expect("the harbor service starts");
+        let actor =
+            runtime.launch("harbor", &format!("{id} {}", slave.as_u32())).expect("the harbor service starts");
         *shared.actor.lock().expect("nobody panics meanwhile") = Some(actor);
-        shared.texts.wait("it listens", |texts| texts.iter().any(|text| text == "listens"));
+        shared.texts.wait(&"it listens", |texts| texts.iter().any(|text| text == "listens"));
         Member { runtime, log, id, actor, slave, shared, incarnation }
     }
 
@@ -278,10 +274,6 @@ impl Member {
     /// The other node is there from now on; nobody connects yet.
     pub fn knows(&self, id: u8, address: SocketAddr, rs: bool) {
         self.shared.addresses.lock().expect("nobody panics meanwhile").insert(id, (address, rs));
-    }
-
-    pub fn forgets(&self, id: u8) {
-        self.shared.addresses.lock().expect("nobody panics meanwhile").remove(&id);
     }
 
     /// Has the stand-in connect.
@@ -326,9 +318,10 @@ impl Member {
     }
 
     fn wait_lives(&self, id: u8, wanted: &str) {
-        self.shared
-            .texts
-            .wait(&format!("{} sees of {id}: {wanted}", self.id), |texts| lives(texts, id) == wanted);
+        self.shared.texts.wait(
+            &format_args!("{} sees of {id}: {wanted}; log: {:#?}", self.id, Line(&self.log)),
+            |texts| lives(texts, id) == wanted,
+        );
     }
 
     /// What the actor has said.
@@ -378,15 +371,14 @@ impl Member {
             .call_within(DEADLINE, self.actor, MessageKind::HARBOR, "STAT")
             .expect("the actor answers");
         let values: Values = packed::from_bytes(answer.as_bytes()).expect("a table");
-        let links = match values.0.into_iter().next() {
-            Some(Value::Table(links)) => links,
-            other => panic!("{other:?}"),
-        };
+        let Some(Value::Table(links)) = values.0.first() else { panic!("{values:?}") };
         let number = Value::Integer(id.into());
-        let found = links.into_iter().find(|(peer, _)| *peer == number);
-        let Some((_, Value::Table(link))) = found else { panic!("no link to {id}") };
-        let key = Value::String(key.as_bytes().to_vec().into());
-        link.into_iter().find(|(name, _)| *name == key).map_or(Value::Nil, |(_, value)| value)
+        let link = match usize::from(id).checked_sub(1).and_then(|at| links.array.get(at)) {
+            Some(link) if *link != Value::Nil => Some(link),
+            _ => links.pairs.iter().find(|(peer, _)| *peer == number).map(|(_, link)| link),
+        };
+        let Some(Value::Table(link)) = link else { return Value::Nil };
+        link.get(key).cloned().unwrap_or_default()
     }
 
     /// Waits until a figure is as it shall be.
@@ -403,10 +395,20 @@ impl Member {
     }
 }
 
+/// The log of a node at the time when it is shown.
+struct Line<'l>(&'l Log);
+
+impl std::fmt::Debug for Line<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.lines().fmt(f)
+    }
+}
+
 fn lives(texts: &[String], id: u8) -> String {
-    let of = |text: &String| match text.split_once(' ') {
-        Some((letter @ ("U" | "D"), peer)) if peer == id.to_string() => Some(letter.to_owned()),
-        _ => None,
+    let of = |text: &String| {
+        let mut words = text.split(' ');
+        let letter = words.next().filter(|letter| ["U", "D"].contains(letter))?;
+        (words.next()? == id.to_string()).then(|| letter.to_owned())
     };
     texts.iter().filter_map(of).collect()
 }

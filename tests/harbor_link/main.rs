@@ -2,6 +2,7 @@
 //!
 //! Nodes in this process have the actor and a stand-in for its Lua side; peers of other kinds are played over plain sockets.
 #![allow(clippy::disallowed_methods)] // A test's patience is measured in real time.
+#![allow(unreachable_pub)]
 
 mod bounds;
 mod classic;

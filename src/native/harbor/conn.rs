@@ -30,6 +30,8 @@ pub(super) struct Conn {
 
 /// What of a connection is read at the moment.
 pub(super) enum Reader {
+    /// Nothing: the socket is not ours yet, and what came now would go to whoever had it before.
+    Start,
     /// The byte by which the peer shows its id.
     Id,
     Classic(classic::Reader),
@@ -55,7 +57,7 @@ impl Conn {
             rs,
             live: false,
             since: now,
-            reader: if ours { Reader::Id } else { Reader::Classic(classic::Reader::default()) },
+            reader: Reader::Start,
             has_frame: false,
             said: Said::default(),
             hello: None,
@@ -65,13 +67,13 @@ impl Conn {
 
     /// Whether the peer's id byte has not come.
     pub(super) fn expects_id(&self) -> bool {
-        matches!(self.reader, Reader::Id)
+        matches!(self.reader, Reader::Start | Reader::Id)
     }
 
     /// Whether a frame has been begun.
     pub(super) fn is_in_content(&self) -> bool {
         match &self.reader {
-            Reader::Id => false,
+            Reader::Start | Reader::Id => false,
             Reader::Classic(reader) => reader.is_in_content(),
             Reader::Extended(reader) => reader.is_in_content(),
         }

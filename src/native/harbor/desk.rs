@@ -40,8 +40,14 @@ impl Desk<'_, '_> {
 
     /// Tells the Lua side something.
     pub(super) fn tell(&mut self, text: String) {
+        self.tell_as(self.ctx.handle(), text);
+    }
+
+    /// The same with another source: who it is about.
+    pub(super) fn tell_as(&mut self, source: Handle, text: String) {
+        let message = Message::new(source, MessageKind::TEXT, text);
         // It ends with the node.
-        let _ = self.ctx.send(self.own.slave, MessageKind::TEXT, text);
+        let _ = self.ctx.send_as(self.own.slave, message);
     }
 
     /// Closes a socket; what waits in it is still written.

@@ -34,15 +34,24 @@ impl Link {
         self.retry.connected(ours);
         desk.own.sockets.insert(socket, self.id);
         desk.own.closing.remove(&socket);
+        self.candidate = Some(Box::new(Conn::new(socket, ours, rs, desk.now())));
+        self.touch(desk);
+        // There is a socket already, hence an engine.
+        let _ = desk.ctx.sockets().start(socket);
+    }
+
+    /// What comes on a connection from now on comes here.
+    pub(super) fn on_started(&mut self, desk: &mut Desk<'_, '_>, socket: SocketId) {
+        let started = |conn: &mut Box<Conn>| conn.socket == socket && matches!(conn.reader, Reader::Start);
+        let Some(mut conn) = self.candidate.take_if(started) else { return };
         let sockets = desk.ctx.sockets();
-        if sockets.start(socket).is_err() {
-            return;
-        }
         sockets.nodelay(socket);
         sockets.keep_short(socket, WARNING_SIZE, UNSENT_MAX);
         sockets.send(socket, &[desk.own.id]);
-        let mut conn = Box::new(Conn::new(socket, ours, rs, desk.now()));
-        if !ours {
+        if conn.ours {
+            conn.reader = Reader::Id;
+        } else {
+            conn.reader = Reader::Classic(Default::default());
             self.say_hello(desk, &mut conn);
         }
         self.candidate = Some(conn);
@@ -106,6 +115,8 @@ impl Link {
             return Err(End::Refused("it speaks the classic form, which knows no secret"));
         } else if conn.rs {
             return Err(End::Refused("it is known as skynet-rs, but says no hello"));
+        } else if !conn.live && matches!(self.life, Some(Life::Extended(_))) {
+            return Err(End::Refused("it speaks the classic form, and the peer that is connected does not"));
         } else if !conn.live {
             self.begin_classic(desk, conn);
         }
@@ -118,7 +129,7 @@ impl Link {
         self.life = Some(Life::Classic(ClassicOut::default()));
         self.provisional = 0;
         self.settle(desk, conn);
-        self.begin_life(desk, "classic");
+        self.begin_life(desk, "classic", "");
     }
 
     fn on_hello(&mut self, desk: &mut Desk<'_, '_>, conn: &mut Conn, hello: Hello) -> Result<(), End> {
@@ -185,7 +196,7 @@ impl Link {
             self.provisional = 0;
             self.settle(desk, conn);
             self.was_extended = true;
-            self.begin_life(desk, "extended");
+            self.begin_life(desk, "extended", &format!(" {:016x}", hello.incarnation));
         }
         Ok(())
     }
@@ -221,10 +232,10 @@ impl Link {
         self.touch(desk);
     }
 
-    fn begin_life(&mut self, desk: &mut Desk<'_, '_>, form: &str) {
+    fn begin_life(&mut self, desk: &mut Desk<'_, '_>, form: &str, incarnation: &str) {
         let id = self.id;
         desk.ctx.log(format!("harbor: the link to harbor {id} is up, in the {form} form"));
-        desk.tell(format!("U {id}"));
+        desk.tell(format!("U {id}{incarnation}"));
         self.send_queue(desk);
     }
 

@@ -325,7 +325,8 @@ impl Link {
                 }
             }
             Some(Life::Extended(flow)) => {
-                if flow.flush(desk, socket, &mut self.pinged) {
+                let has_more = flow.flush(desk, socket, &mut self.pinged);
+                if has_more {
                     self.touch(desk);
                 }
             }
@@ -359,6 +360,7 @@ impl Link {
     fn read(&mut self, desk: &mut Desk<'_, '_>, conn: &mut Conn, input: &mut &[u8]) -> Result<(), End> {
         loop {
             match &mut conn.reader {
+                Reader::Start => return Ok(()),
                 Reader::Id => {
                     let Some((id, rest)) = input.split_first() else { return Ok(()) };
                     *input = rest;

@@ -108,8 +108,10 @@ impl Harbor {
             }
             "S" | "A" => self.connection(ctx, letter == "S", rest),
             "F" => self.with_peer(ctx, rest, |link, desk, words| match words {
-                ["refused"] => Some(link.connect_failed(desk, true)),
-                ["failed"] => Some(link.connect_failed(desk, false)),
+                [why @ ("refused" | "failed")] => {
+                    link.connect_failed(desk, *why == "refused");
+                    Some(())
+                }
                 _ => None,
             }),
             "X" => self.with_peer(ctx, rest, |link, _, words| words.is_empty().then(|| link.forget_peer())),
@@ -132,7 +134,8 @@ impl Harbor {
                 ["rs"] => true,
                 _ => return None,
             };
-            Some(link.on_socket(desk, socket, ours, rs))
+            link.on_socket(desk, socket, ours, rs);
+            Some(())
         })
     }
 
@@ -157,8 +160,14 @@ impl Harbor {
             // Matched by log readers: keep the words.
             return ctx.log(format!("Invalid global name {name}"));
         }
-        if handle.harbor() == self.own.id && !ctx.tell_harbor_of_end(handle) {
-            return self.owner_ended(ctx, name.to_owned());
+        let lives = handle.harbor() != self.own.id || ctx.tell_harbor_of_end(handle);
+        if !lives {
+            self.tell_of_end(ctx, handle, name);
+            // On a member somebody may take the name over, and messages wait for that. On a single node who sends to it
+            // is told at once.
+            if self.own.id != 0 {
+                return self.own.names.forget(name);
+            }
         }
         let Some(waiters) = self.own.names.set(name, handle) else {
             return ctx.log(format!("Drop global name {name}: too many names are known"));
@@ -168,9 +177,19 @@ impl Harbor {
         }
     }
 
-    fn owner_ended(&mut self, ctx: &mut Context<'_>, name: String) {
-        self.own.names.forget(&name);
-        Desk { own: &mut self.own, ctx }.tell(format!("E {name}"));
+    /// A service has ended, and with it its names.
+    fn owner_ended(&mut self, ctx: &mut Context<'_>, owner: Handle) {
+        let keep = self.own.id == 0;
+        for name in self.own.names.of_owner(owner) {
+            self.tell_of_end(ctx, owner, &name);
+            if !keep {
+                self.own.names.forget(&name);
+            }
+        }
+    }
+
+    fn tell_of_end(&mut self, ctx: &mut Context<'_>, owner: Handle, name: &str) {
+        Desk { own: &mut self.own, ctx }.tell_as(owner, format!("E {name}"));
     }
 
     #[cold]
@@ -208,9 +227,7 @@ impl Harbor {
                 }
             }
             Err(payload) if payload.downcast_ref::<ServiceEnded>().is_some() => {
-                for name in self.own.names.forget_owner(source) {
-                    self.owner_ended(ctx, name);
-                }
+                self.owner_ended(ctx, source);
             }
             // Matched by log readers: keep the words.
             Err(_) => ctx.log(format!("recv invalid message from {:x},  type = 4", source.as_u32())),
@@ -268,6 +285,7 @@ impl Harbor {
             return;
         };
         match event.kind {
+            SocketEventKind::Connect => link.on_started(&mut desk, id),
             SocketEventKind::Data => link.on_data(&mut desk, id, event.as_bytes()),
             SocketEventKind::Close | SocketEventKind::Error => {
                 desk.own.sockets.remove(&id);

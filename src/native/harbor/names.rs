@@ -69,9 +69,10 @@ impl Names {
         self.known.remove(name);
     }
 
-    /// Forgets the names of one service, and tells them.
-    pub(super) fn forget_owner(&mut self, owner: Handle) -> Vec<String> {
-        self.known.extract_if(|_, handle| *handle == owner).map(|(name, _)| name).collect()
+    /// The names of one service.
+    pub(super) fn of_owner(&self, owner: Handle) -> Vec<String> {
+        let known = self.known.iter().filter(|(_, handle)| **handle == owner);
+        known.map(|(name, _)| name.clone()).collect()
     }
 
     /// Forgets the names of all services of a node.
@@ -168,7 +169,7 @@ mod tests {
         assert_eq!(names.set("A", Handle::new(2, 1)).map(|waiters| waiters.len()), Some(1));
         names.set("B", Handle::new(2, 2));
         names.set("C", Handle::new(3, 1));
-        assert_eq!(names.forget_owner(Handle::new(2, 1)), ["A"]);
+        assert_eq!(names.of_owner(Handle::new(2, 1)), ["A"]);
         names.forget_node(2);
         assert_eq!((names.find("A"), names.find("B")), (None, None));
         assert_eq!(names.find("C"), Some(Handle::new(3, 1)));

@@ -27,6 +27,8 @@ pub(super) struct Sender {
     batch_large: usize,
     /// The number of the last frame that was written.
     sent: u64,
+    /// The number of the last one that a socket was given.
+    given: u64,
     /// The number of the last one that the peer has.
     acked: u64,
     /// What is not acknowledged, in order.
@@ -70,6 +72,7 @@ impl Sender {
             batch_first: 1,
             batch_large: 0,
             sent: 0,
+            given: 0,
             acked: 0,
             kept: VecDeque::new(),
             ready: Vec::new(),
@@ -204,6 +207,7 @@ impl Sender {
             None => self.seal(None),
         }
         self.ready_bytes = 0;
+        self.given = self.sent;
         self.ready.drain(..)
     }
 
@@ -246,8 +250,8 @@ impl Sender {
 
     /// The peer has so many frames.
     pub(super) fn acked(&mut self, count: u64) -> Result<(), WireError> {
-        if count > self.sent {
-            return Err(WireError::Ack(count, self.sent));
+        if count > self.given {
+            return Err(WireError::Ack(count, self.given));
         }
         // An older one may come late, on a connection that was made anew.
         self.acked = self.acked.max(count);
@@ -303,5 +307,121 @@ impl Piece {
             start += extended::written(rest).map_or(0, |frame| frame.len);
         }
         start
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::wire::extended::{Control, Frame, Reader};
+    use super::*;
+    use crate::handle::Handle;
+    use crate::message::{MessageKind, Session};
+
+    fn header(source: u32, session: i32) -> Header {
+        let source = Handle::new(1, source);
+        Header { source, kind: MessageKind::LUA, local: 7, session: Session::new(session) }
+    }
+
+    /// Messages of all sorts, each from somebody else: the session says which it is.
+    fn lengths() -> Vec<usize> {
+        vec![0, 3, COPY_MAX, COPY_MAX + 1, 10, 60_000, 20_000, CONTENT_MAX + 1, 5, 3 * CONTENT_MAX, 0, 9]
+    }
+
+    fn filled(compress: usize) -> Sender {
+        let mut sender = Sender::new();
+        for (session, len) in (1..).zip(lengths()) {
+            sender.put(header(session as u32, session), Payload::from(vec![session as u8; len]), compress);
+            if session == 5 {
+                // A batch in between.
+                drop(sender.take_ready(None));
+            }
+        }
+        sender.fill(usize::MAX, compress);
+        drop(sender.take_ready(None));
+        sender
+    }
+
+    /// The frames in what goes to the socket: session and place of each.
+    fn frames(sender: &mut Sender, ack: Option<u64>) -> Vec<(i32, Option<Place>)> {
+        let bytes: Vec<u8> = sender.take_ready(ack).flat_map(|piece| piece.as_bytes().to_vec()).collect();
+        let (mut reader, mut input, mut seen) = (Reader::default(), &bytes[..], Vec::new());
+        while let Some(frame) = reader.next(&mut input).expect("they are frames") {
+            match frame {
+                Frame::Message(body) => seen.push((Session::number(body.header.session), body.place)),
+                Frame::Control(control) => assert_eq!(Some(control), ack.map(Control::Ack)),
+            }
+        }
+        seen
+    }
+
+    #[test]
+    fn a_new_connection_goes_on_behind_any_frame() {
+        for compress in [0, 1000] {
+            let mut all = filled(compress);
+            assert!(all.resume(0));
+            let all = frames(&mut all, Some(9));
+            assert_eq!(all.len(), 10 + 2 + 3);
+            for received in 0..=all.len() {
+                let mut sender = filled(compress);
+                assert!(sender.resume(received as u64));
+                assert_eq!(frames(&mut sender, None), all[received..]);
+                // It cannot go back, nor beyond what was sent.
+                assert!(received == 0 || !sender.resume(received as u64 - 1));
+                assert!(!sender.resume(all.len() as u64 + 1));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_acknowledged_is_let_go_and_the_rest_is_told_at_the_end() {
+        for compress in [0, 1000] {
+            let total = filled(compress).load();
+            assert_eq!((total.messages, total.large_bytes), (15, 4 * CONTENT_MAX + 1));
+            for count in 0..=15 {
+                let mut sender = filled(compress);
+                sender.acked(count).expect("they were sent");
+                assert_eq!(sender.load().messages as u64, 15 - count);
+                let mut lost: Vec<(i32, usize)> = sender
+                    .drain()
+                    .iter()
+                    .map(|(header, len)| (Session::number(header.session), *len))
+                    .collect();
+                lost.sort_unstable();
+                // The first seven are a frame each; a long one is lost until its last fragment is there.
+                let first = if count <= 7 { count as usize } else { 12 - lost.len() };
+                let all: Vec<(i32, usize)> = (1..).zip(lengths()).collect();
+                assert!(lost.len() == 12 - first && (count < 15 || lost.is_empty()), "{count}: {lost:?}");
+                assert!(count > 7 || lost == all[first..]);
+            }
+            let mut sender = filled(compress);
+            sender.acked(15).expect("they were sent");
+            assert_eq!(sender.load(), Load::default());
+            assert!(sender.acked(16).is_err() && sender.drain().is_empty());
+        }
+    }
+
+    #[test]
+    fn messages_that_did_not_go_yet_are_told_at_the_end_too() {
+        let mut sender = Sender::new();
+        sender.put(header(1, 1), Payload::from(vec![1; 3 * CONTENT_MAX]), 0);
+        sender.put(header(1, 2), Payload::from("behind it"), 0);
+        sender.fill(CONTENT_MAX, 0);
+        let mut lost = sender.drain();
+        lost.sort_unstable_by_key(|(header, _)| header.session);
+        assert_eq!(lost, [(header(1, 1), 3 * CONTENT_MAX), (header(1, 2), 9)]);
+    }
+
+    #[test]
+    fn an_acknowledgement_goes_in_front_of_what_is_ready() {
+        let mut sender = Sender::new();
+        assert_eq!(sender.take_ready(Some(3)).map(|piece| piece.len()).sum::<usize>(), ACK_LEN);
+        sender.put(header(1, 1), Payload::from("x"), 0);
+        let pieces: Vec<Payload> = sender.take_ready(Some(4)).collect();
+        assert_eq!(pieces.len(), 1);
+        assert!(pieces[0].as_bytes().starts_with(&extended::ack(4)));
+        sender.put(header(1, 2), Payload::from(vec![0; 50_000]), 0);
+        let pieces: Vec<Payload> = sender.take_ready(Some(5)).collect();
+        assert_eq!((pieces.len(), pieces[0].as_bytes()), (3, &extended::ack(5)[..]));
+        assert_eq!(pieces[2].len(), 50_000);
     }
 }
