@@ -1,4 +1,7 @@
 --- The first service of a node: starts the others in their order, then ends.
+---
+--- A node is alone (`harbor = 0`), the master of a cluster and nothing else (`harbor = 0` and `standalone`), a member of a
+--- cluster (`harbor` from 1), or a member and the master (`standalone` too).
 local skynet = require "skynet"
 local service = require "skynet.service"
 require "skynet.manager"
@@ -29,20 +32,25 @@ end
 ---Joins the cluster, or puts a stand-in where a single node would look for one.
 local function start_harbor()
 	local standalone = skynet.getenv "standalone"
-	local slave
-	if harbor_id() == 0 then
-		if standalone then
-			error "config: harbor is 0, a node without a cluster, so standalone must not be set"
+	local is_member = harbor_id() ~= 0
+	if standalone then
+		if not is_member and not standalone:match "^.+:%d+$" then
+			error(("config: standalone must be host:port, where the master listens, not %q"):format(standalone))
 		end
-		skynet.setenv("standalone", "true")
-		slave = essential("cdummy", skynet.newservice, "cdummy")
-	else
-		if standalone then
-			essential("cmaster", skynet.newservice, "cmaster")
-		end
-		slave = essential("cslave", skynet.newservice, "cslave")
+		skynet.name(".cmaster", essential("cmaster", skynet.newservice, "cmaster"))
 	end
+	local name = is_member and "cslave" or "cdummy"
+	local slave = essential(name, skynet.newservice, name)
 	skynet.name(".cslave", slave)
+	if standalone then
+		return
+	elseif not is_member then
+		skynet.setenv("standalone", "true")
+	elseif skynet.call(slave, "lua", "HOST") then
+		-- The master is no member, and has what there is one of in a cluster live here.
+		skynet.error "bootstrap: DATACENTER and SERVICE of the cluster live on this node"
+		skynet.setenv("standalone", "true")
+	end
 end
 
 skynet.start(function()

@@ -3,8 +3,11 @@
 --- The cluster's are kept by the manager of the standalone node, which has the global name `SERVICE`; the other managers
 --- ask it and remember its answers. Face: `skynet.uniqueservice` and `skynet.queryservice`.
 local skynet = require "skynet"
+local harbor = require "skynet.harbor"
 require "skynet.manager"
 
+-- In centiseconds: until a manager that does not answer is asked again, and until one that was lost is looked for.
+local REPORT_AGAIN, LOOK_AGAIN = 100, 10
 -- How long LIST waits for other services, in centiseconds.
 local LIST_TIMEOUT = 100
 
@@ -175,6 +178,35 @@ else
 	end
 end
 
+---Makes this manager known to the one of the cluster.
+---@return integer? node that the manager of the cluster lives on; nil if it does not answer
+local function report()
+	local manager = harbor.queryname "SERVICE"
+	local ok, failure = pcall(skynet.call, manager, "lua", "REPORT", skynet.self())
+	if ok then
+		return (skynet.harbor(manager))
+	end
+	skynet.error(("SERVICE at %s does not answer: %s"):format(skynet.address(manager), tostring(failure)))
+	skynet.sleep(REPORT_AGAIN)
+end
+
+---Whatever the cluster's manager said is void when its node is gone: the services lived there. A new one is told of us.
+local function follow(node)
+	while true do
+		if node then
+			harbor.link(node)
+			for key in pairs(services) do
+				-- Those being launched or waited for hear of the lost node by themselves.
+				if key:sub(1, 1) == "@" and services[key].handle then
+					services[key] = nil
+				end
+			end
+			skynet.sleep(LOOK_AGAIN)
+		end
+		node = report()
+	end
+end
+
 ---What a service that is not up waits for, with the stacks of those who know.
 local function describe(unique)
 	local lines = {}
@@ -276,6 +308,10 @@ skynet.start(function()
 	if standalone then
 		skynet.register "SERVICE"
 	else
-		skynet.call("SERVICE", "lua", "REPORT", skynet.self())
+		local node
+		repeat
+			node = report()
+		until node
+		skynet.fork(follow, node)
 	end
 end)

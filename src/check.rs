@@ -4,6 +4,7 @@
 //! or could not work with, is an error; what may be meant so is a warning.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Config, ConfigError, KEYS, Place};
@@ -168,6 +169,14 @@ impl Check<'_> {
         if config.value_set("spare_workers").is_some() {
             self.readable("spare_workers", config.spare_workers());
         }
+        self.readable("harbor_compress", config.harbor_compress());
+        self.readable("harbor_message_max", config.harbor_message_max());
+        self.readable("harbor_queue_max", config.harbor_queue_max());
+        self.readable("harbor_queue_bytes_max", config.harbor_queue_bytes_max());
+        self.readable("harbor_down_after", config.harbor_down_after());
+        self.readable("harbor_resume_window", config.harbor_resume_window());
+        self.readable("harbor_join_timeout", config.harbor_join_timeout());
+        self.readable("harbor_secret", config.harbor_secret());
         if !matches!(config.text("profile"), "true" | "false") {
             let finding = self.warning("profile", "anything but true means false");
             self.add(finding);
@@ -276,23 +285,29 @@ impl Check<'_> {
     /// Alone or one of several nodes: the bootstrap script wants the keys to agree.
     fn harbor(&mut self) {
         let Ok(harbor) = self.config.harbor() else { return };
-        let standalone = self.config.value_set("standalone").is_some();
+        let is_set = |key| self.config.value_set(key).is_some();
         if harbor == 0 {
-            if standalone {
-                let finding = self.error("standalone", "cannot be set with harbor = 0");
-                self.add(finding.hint("leave the key out; any value counts, false too"));
+            if !is_set("standalone") {
+                for key in ["master", "address"].into_iter().filter(|key| is_set(key)) {
+                    let finding = self.warning(key, "means nothing with harbor = 0");
+                    self.add(finding.hint("a member of a cluster has a harbor from 1 to 255"));
+                }
             }
             return;
         }
-        for key in ["master", "address"] {
-            if self.config.value_set(key).is_none() {
-                let finding = self.error("harbor", format!("needs {key}, which is not set"));
-                self.add(finding.hint("harbor = 0 is a node that stands alone"));
-            }
+        // The node that runs the master knows where it is.
+        let keys = [("master", is_set("standalone")), ("address", false)];
+        for (key, _) in keys.into_iter().filter(|(key, is_known)| !is_known && !is_set(key)) {
+            let finding = self.error("harbor", format!("needs {key}, which is not set"));
+            self.add(finding.hint("harbor = 0 is a node that stands alone"));
+        }
+        if self.config.value_set("address").and_then(host_and_port).is_some_and(|(host, _)| is_any(host)) {
+            let finding = self.error("address", "is no address that other nodes could connect to");
+            self.add(finding.hint("they are told to use just this one"));
         }
         // The bootstrap script ends the node when one of these does not start.
         self.script("harbor", "cslave");
-        if standalone {
+        if is_set("standalone") {
             self.script("standalone", "cmaster");
         }
     }
@@ -317,16 +332,11 @@ impl Check<'_> {
 
     /// `host:port` where a node listens or connects.
     fn addresses(&mut self) {
-        if self.config.harbor().is_ok_and(|harbor| harbor == 0) {
-            return;
-        }
+        let Ok(harbor) = self.config.harbor() else { return };
         for key in ["standalone", "master", "address"] {
-            let is_address = |text: &str| {
-                text.rsplit_once(':')
-                    .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
-            };
-            if self.config.value_set(key).is_some_and(|text| !is_address(text)) {
-                let finding = self.warning(key, "is not like host:port").hint("as in 127.0.0.1:2526");
+            let Some(text) = self.config.value_set(key) else { continue };
+            if host_and_port(text).is_none() && (harbor != 0 || key == "standalone") {
+                let finding = self.error(key, "is not like host:port").hint("as in 127.0.0.1:2526");
                 self.add(finding);
             }
         }
@@ -376,6 +386,17 @@ impl Check<'_> {
         self.error(key, format!("there is no service module {name}"))
             .hint(format!("built in are {natives}; cpath = {} finds none of this name", self.config.cpath()))
     }
+}
+
+fn host_and_port(text: &str) -> Option<(&str, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    if host.is_empty() { None } else { Some((host, port.parse().ok()?)) }
+}
+
+/// Whether a host stands for all addresses of a machine: one can listen there, but nobody can connect.
+fn is_any(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified())
 }
 
 fn patterns(list: &str) -> impl Iterator<Item = &str> {
@@ -451,6 +472,10 @@ mod tests {
             ("mqueue_max", "0", "must be a whole number from 1"),
             ("shutdown_grace", "-1", "must be a number of seconds from 0"),
             ("spare_workers", "-1", "must be 0 to 1024"),
+            ("harbor_compress", "no", "must be a whole number from 0"),
+            ("harbor_queue_max", "0", "must be a whole number from 1"),
+            ("harbor_down_after", "0", "must be a number of seconds above 0"),
+            ("harbor_secret", "", "must be a text of at least one character"),
         ];
         for (key, value, message) in cases {
             assert_eq!(lines(&alone().set(key, value)), [format!("error: {key} = {value}: {message}")]);
@@ -609,13 +634,18 @@ mod tests {
     }
 
     #[test]
-    fn a_node_alone_is_not_standalone() {
-        let said = lines(&alone().set("standalone", false));
+    fn a_node_without_harbor_may_be_a_master_and_is_told_what_it_is_not() {
+        assert_eq!(lines(&alone().set("standalone", "0.0.0.0:2013")), [""; 0]);
         assert_eq!(
-            said,
+            lines(&alone().set("standalone", false)),
+            ["error: standalone = false: is not like host:port (as in 127.0.0.1:2526)"]
+        );
+        let hint = "(a member of a cluster has a harbor from 1 to 255)";
+        assert_eq!(
+            lines(&alone().set("master", "h:1").set("address", "h:2")),
             [
-                "error: standalone = false: cannot be set with harbor = 0 (leave the key out; any value counts, false \
-              too)"
+                format!("warning: master = h:1: means nothing with harbor = 0 {hint}"),
+                format!("warning: address = h:2: means nothing with harbor = 0 {hint}"),
             ]
         );
     }
@@ -632,6 +662,8 @@ mod tests {
         );
         let said = lines(&Config::new().set("harbor", 2).set("address", "127.0.0.1:2526"));
         assert_eq!(said, [format!("error: harbor = 2: needs master, which is not set {hint}")]);
+        let member_and_master = Config::new().set("address", "127.0.0.1:2526").set("standalone", "0.0.0.0:1");
+        assert_eq!(lines(&member_and_master), [""; 0]);
     }
 
     #[test]
@@ -661,9 +693,22 @@ mod tests {
             let said = lines(&Config::new().set("master", bad).set("address", "127.0.0.1:2526"));
             assert_eq!(
                 said,
-                [format!("warning: master = {bad}: is not like host:port (as in 127.0.0.1:2526)")]
+                [format!("error: master = {bad}: is not like host:port (as in 127.0.0.1:2526)")]
             );
         }
+    }
+
+    #[test]
+    fn other_nodes_can_connect_to_an_address() {
+        for any in ["0.0.0.0:2526", "[::]:2526"] {
+            let said = lines(&Config::new().set("master", "h:1").set("address", any));
+            let expected = format!(
+                "error: address = {any}: is no address that other nodes could connect to (they are told to use just \
+                 this one)"
+            );
+            assert_eq!(said, [expected]);
+        }
+        assert_eq!(lines(&Config::new().set("master", "h:1").set("address", "[::1]:2526")), [""; 0]);
     }
 
     #[test]

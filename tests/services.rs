@@ -89,8 +89,8 @@ fn a_start_script_that_fails_leaves_the_node_alive() {
 }
 
 #[test]
-fn a_single_node_that_sets_standalone_says_so_and_idles() {
-    let config = support::config().set("standalone", "127.0.0.1:2013");
+fn a_node_without_harbor_whose_standalone_is_no_address_says_so_and_idles() {
+    let config = support::config().set("standalone", "true");
     let log = support::Log::default();
     let runtime = skynet_rs::Runtime::builder()
         .config(config)
@@ -98,7 +98,7 @@ fn a_single_node_that_sets_standalone_says_so_and_idles() {
         .log_to(log.sink())
         .start()
         .expect("the node starts");
-    log.wait_for("standalone must not be set");
+    log.wait_for("config: standalone must be host:port, where the master listens, not \"true\"");
     log.wait_for("[:00000002] KILL self");
     assert_eq!(runtime.services().len(), 2, "{:?}", runtime.services());
 }

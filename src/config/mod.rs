@@ -128,6 +128,14 @@ pub(crate) const KEYS: &[Key] = &[
     optional("spare_workers"),
     optional("socket_buffer_max"),
     hidden("socket_reuseport", "false"),
+    hidden("harbor_compress", "16384"),
+    hidden("harbor_message_max", "268435456"),
+    hidden("harbor_queue_max", "65536"),
+    hidden("harbor_queue_bytes_max", "67108864"),
+    hidden("harbor_down_after", "5"),
+    hidden("harbor_resume_window", "1"),
+    hidden("harbor_join_timeout", "30"),
+    optional("harbor_secret"),
 ];
 
 /// The limit of `thread`, and of `spare_workers`.
@@ -209,6 +217,14 @@ impl Config {
         self.shutdown_grace()?;
         self.spare_workers()?;
         self.socket_buffer_max()?;
+        self.harbor_compress()?;
+        self.harbor_message_max()?;
+        self.harbor_queue_max()?;
+        self.harbor_queue_bytes_max()?;
+        self.harbor_down_after()?;
+        self.harbor_resume_window()?;
+        self.harbor_join_timeout()?;
+        self.harbor_secret()?;
         Ok(())
     }
 }
@@ -389,6 +405,98 @@ impl Config {
         self.text("socket_reuseport") == "true"
     }
 
+    /// `harbor_compress`: from how many bytes on a message to another node is compressed, if that makes it smaller;
+    /// `None` for never, which the config writes as 0. 16 KiB by default.
+    ///
+    /// # Errors
+    ///
+    /// If it is no whole number from 0.
+    pub fn harbor_compress(&self) -> Result<Option<usize>, ConfigError> {
+        const KEY: &str = "harbor_compress";
+        const RANGE: &str = "a whole number from 0";
+        match usize::try_from(self.integer(KEY, RANGE)?) {
+            Ok(0) => Ok(None),
+            Ok(threshold) => Ok(Some(threshold)),
+            Err(_) => Err(self.bad_value(KEY, RANGE)),
+        }
+    }
+
+    /// `harbor_message_max`: bytes of the largest message to another node; 256 MiB by default.
+    ///
+    /// # Errors
+    ///
+    /// If it is no whole number or out of range: a frame has 32 bits for it.
+    pub fn harbor_message_max(&self) -> Result<usize, ConfigError> {
+        const KEY: &str = "harbor_message_max";
+        const RANGE: &str = "1 to 4294967295";
+        match u32::try_from(self.integer(KEY, RANGE)?) {
+            Ok(max @ 1..) => Ok(max as usize),
+            _ => Err(self.bad_value(KEY, RANGE)),
+        }
+    }
+
+    /// `harbor_queue_max`: how many messages may wait for one other node; 65536 by default.
+    ///
+    /// # Errors
+    ///
+    /// If it is no whole number from 1.
+    pub fn harbor_queue_max(&self) -> Result<usize, ConfigError> {
+        self.default_limit("harbor_queue_max")
+    }
+
+    /// `harbor_queue_bytes_max`: how many bytes may wait for one other node; 64 MiB by default.
+    ///
+    /// # Errors
+    ///
+    /// If it is no whole number from 1.
+    pub fn harbor_queue_bytes_max(&self) -> Result<usize, ConfigError> {
+        self.default_limit("harbor_queue_bytes_max")
+    }
+
+    /// `harbor_down_after`: how long another node may be silent before it counts as down; 5 s by default.
+    ///
+    /// # Errors
+    ///
+    /// If it is no positive number of seconds.
+    pub fn harbor_down_after(&self) -> Result<Duration, ConfigError> {
+        const KEY: &str = "harbor_down_after";
+        const RANGE: &str = "a number of seconds above 0";
+        self.seconds(KEY, RANGE)?.filter(|time| !time.is_zero()).ok_or_else(|| self.bad_value(KEY, RANGE))
+    }
+
+    /// `harbor_resume_window`: how long a connection to another node may be broken before that node counts as down; 1 s
+    /// by default, 0 for no wait.
+    ///
+    /// # Errors
+    ///
+    /// If it is no number of seconds.
+    pub fn harbor_resume_window(&self) -> Result<Duration, ConfigError> {
+        self.default_seconds("harbor_resume_window")
+    }
+
+    /// `harbor_join_timeout`: for how long a node that starts tries to reach the master and waits for the other nodes,
+    /// and how long a message waits for a node or a name that nobody knows; 30 s by default.
+    ///
+    /// # Errors
+    ///
+    /// If it is no number of seconds.
+    pub fn harbor_join_timeout(&self) -> Result<Duration, ConfigError> {
+        self.default_seconds("harbor_join_timeout")
+    }
+
+    /// `harbor_secret`: what all nodes of the cluster know and nobody else; `None` for a cluster that lets anybody in.
+    ///
+    /// # Errors
+    ///
+    /// If it is empty: that comes of a variable that was forgotten, and must not open the cluster to all.
+    pub fn harbor_secret(&self) -> Result<Option<&str>, ConfigError> {
+        const KEY: &str = "harbor_secret";
+        match self.value_set(KEY) {
+            Some("") => Err(self.bad_value(KEY, "a text of at least one character")),
+            secret => Ok(secret),
+        }
+    }
+
     /// The value of a known key: set or default. Empty for a key that has neither.
     pub(crate) fn text(&self, key: &str) -> &str {
         let default = || KEYS.iter().find(|known| known.name == key).and_then(|known| known.default);
@@ -411,14 +519,25 @@ impl Config {
 
     /// A number of things that are too many beyond it; `None` if the key is not set.
     fn limit(&self, key: &'static str) -> Result<Option<usize>, ConfigError> {
-        const RANGE: &str = "a whole number from 1";
         if self.value_set(key).is_none() {
             return Ok(None);
         }
+        self.default_limit(key).map(Some)
+    }
+
+    /// The same for a key that has a default.
+    fn default_limit(&self, key: &'static str) -> Result<usize, ConfigError> {
+        const RANGE: &str = "a whole number from 1";
         match usize::try_from(self.integer(key, RANGE)?) {
-            Ok(limit @ 1..) => Ok(Some(limit)),
+            Ok(limit @ 1..) => Ok(limit),
             _ => Err(self.bad_value(key, RANGE)),
         }
+    }
+
+    /// A number of seconds, from a key that has a default.
+    fn default_seconds(&self, key: &'static str) -> Result<Duration, ConfigError> {
+        const RANGE: &str = "a number of seconds from 0";
+        self.seconds(key, RANGE)?.ok_or_else(|| self.bad_value(key, RANGE))
     }
 
     /// A number of seconds, fractions welcome; `None` if the key has neither a value nor a default.
@@ -601,6 +720,42 @@ mod tests {
     }
 
     #[test]
+    fn harbor_keys_have_defaults_and_limits() {
+        let config = Config::new();
+        assert_eq!(config.harbor_compress().unwrap(), Some(16 * 1024));
+        assert_eq!(config.harbor_message_max().unwrap(), 256 << 20);
+        assert_eq!(config.harbor_queue_max().unwrap(), 65536);
+        assert_eq!(config.harbor_queue_bytes_max().unwrap(), 64 << 20);
+        assert_eq!(config.harbor_down_after().unwrap(), Duration::from_secs(5));
+        assert_eq!(config.harbor_resume_window().unwrap(), Duration::from_secs(1));
+        assert_eq!(config.harbor_join_timeout().unwrap(), Duration::from_secs(30));
+        assert_eq!(config.harbor_secret().unwrap(), None);
+        let config = Config::new().set("harbor_compress", 0).set("harbor_down_after", "0.25");
+        let config =
+            config.set("harbor_resume_window", 0).set("harbor_join_timeout", 0).set("harbor_secret", "s");
+        assert_eq!(config.harbor_compress().unwrap(), None);
+        assert_eq!(config.harbor_down_after().unwrap(), Duration::from_millis(250));
+        assert_eq!(config.harbor_resume_window().unwrap(), Duration::ZERO);
+        assert_eq!(config.harbor_join_timeout().unwrap(), Duration::ZERO);
+        assert_eq!(config.harbor_secret().unwrap(), Some("s"));
+        let cases = [
+            ("harbor_compress", "-1", "a whole number from 0"),
+            ("harbor_message_max", "0", "1 to 4294967295"),
+            ("harbor_message_max", "4294967296", "1 to 4294967295"),
+            ("harbor_queue_max", "0", "a whole number from 1"),
+            ("harbor_queue_bytes_max", "-1", "a whole number from 1"),
+            ("harbor_down_after", "0", "a number of seconds above 0"),
+            ("harbor_resume_window", "-1", "a number of seconds from 0"),
+            ("harbor_join_timeout", "", "a number of seconds from 0"),
+            ("harbor_secret", "", "a text of at least one character"),
+        ];
+        for (key, text, range) in cases {
+            let said = error(Config::new().set(key, text).validate());
+            assert_eq!(said, format!("{key} = {text}: must be {range}"));
+        }
+    }
+
+    #[test]
     fn spare_workers_follow_thread_unless_set() {
         for (thread, spare) in [(1, 4), (2, 4), (3, 6), (1024, 1024)] {
             assert_eq!(Config::new().set("thread", thread).spare_workers().unwrap(), spare);
@@ -622,6 +777,13 @@ mod tests {
             "shutdown_grace",
             "spare_workers",
             "socket_buffer_max",
+            "harbor_compress",
+            "harbor_message_max",
+            "harbor_queue_max",
+            "harbor_queue_bytes_max",
+            "harbor_down_after",
+            "harbor_resume_window",
+            "harbor_join_timeout",
         ] {
             let said = error(Config::new().set(key, "wrong").validate());
             assert!(said.starts_with(&format!("{key} = wrong: must be ")), "{said}");

@@ -91,6 +91,11 @@ impl Reactor {
             Err(error) => panic!("the reactor cannot poll: {error}"),
         }
         self.shared.inbox.awake();
+        // Before the events: a service that takes a socket over and writes at once must get the answer, and the event of
+        // that answer comes with the command or after it.
+        if !self.commands() {
+            return false;
+        }
         let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
         for event in events.iter().filter(|event| event.token() != WAKE) {
             let Ok(number) = i32::try_from(event.token().0) else { continue };
@@ -106,9 +111,6 @@ impl Reactor {
             );
         }
         self.events = events;
-        if !self.commands() {
-            return false;
-        }
         self.turns();
         true
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods)] // A test's patience is measured in real time.
 
 pub mod client;
+pub mod package;
 pub mod script;
 
 use std::path::PathBuf;

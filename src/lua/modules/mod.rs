@@ -10,6 +10,7 @@ pub(crate) mod skynet_codecache;
 pub(crate) mod skynet_core;
 pub(crate) mod skynet_crypt;
 pub(crate) mod skynet_debugchannel;
+pub(crate) mod skynet_harbor_core;
 pub(crate) mod skynet_httpcodec;
 pub(crate) mod skynet_kernel;
 pub(crate) mod skynet_memory;
@@ -40,6 +41,7 @@ pub(crate) const NATIVE: &[Binding] = &[
     (c"md5.core", md5_core::open),
     (c"ltls.c", ltls::open),
     (c"ltls.init.c", ltls::open_init),
+    (c"skynet.harbor.core", skynet_harbor_core::open),
 ];
 
 /// The registry key of the functions that `skynet.init` was given before the service started.

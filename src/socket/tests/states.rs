@@ -279,6 +279,27 @@ fn a_start_by_another_service_takes_the_socket_over() {
 }
 
 #[test]
+fn who_takes_a_socket_over_and_writes_at_once_gets_the_answer() {
+    let net = net();
+    let (id, mut peer) = net.pair();
+    let echo = std::thread::spawn(move || {
+        let mut byte = [0];
+        while peer.read_exact(&mut byte).is_ok() && peer.write_all(&byte).is_ok() {}
+    });
+    for round in 0..1000 {
+        let to = if round % 2 == 0 { other() } else { owner() };
+        net.sockets.start(to, id);
+        assert!(net.send(id, b"x"));
+        for kind in [Connect, Data] {
+            let (told, event) = net.next();
+            assert_eq!((told, event.kind), (to, kind), "round {round}: {event:?}");
+        }
+    }
+    net.sockets.shutdown(id);
+    echo.join().expect("the connection ends");
+}
+
+#[test]
 fn a_service_that_is_gone_leaves_no_socket() {
     let net = net();
     let (listener, port) = net.listen();
