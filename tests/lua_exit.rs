@@ -108,6 +108,26 @@ fn exit_closes_the_other_coroutines_and_runs_no_forks() {
 }
 
 #[test]
+fn exit_takes_no_longer_for_each_of_many_coroutines() {
+    let node = support::node();
+    let crowded = node.launch_eval();
+    node.lua_in(
+        crowded,
+        "local function sleep() skynet.sleep(100000) end
+        for _ = 1, 50000 do skynet.fork(sleep) end",
+    );
+    // Looking at all of them for each of them takes minutes.
+    node.lua_in(
+        crowded,
+        "skynet.fork(function()
+            for _ = 1, 50000 do skynet.fork(print) end
+            skynet.exit()
+        end)",
+    );
+    node.log.wait_for(&format!("[{crowded}] KILL self"));
+}
+
+#[test]
 fn exit_tells_those_whom_the_service_was_calling() {
     let node = support::node();
     node.check(
