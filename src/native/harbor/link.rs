@@ -31,6 +31,11 @@ const ACK_DELAY: Duration = Duration::from_millis(50);
 pub(super) const WARNING_SIZE: usize = 128 * 1024;
 /// The socket is filled with fragments up to so many bytes.
 const FILL_SIZE: usize = 256 * 1024;
+/// So many bytes of large messages are on their way to the peer and not acknowledged, where it is near: it handles them
+/// one after the other, and what is small shall not wait behind more.
+const WINDOW_MIN: usize = 1 << 20;
+/// For each millisecond of the way there and back so many are.
+const WINDOW_PER_MS: f64 = 512.0 * 1024.0;
 /// So many bytes of fragments are written in one turn, where the network takes them all.
 const FILL_TURN_MAX: usize = 4 << 20;
 
@@ -79,6 +84,8 @@ pub(super) struct Flow {
     ack_due: Option<Duration>,
     wants_ping: bool,
     owes_pong: bool,
+    /// The shortest way there and back that was measured.
+    rtt_min: Option<Duration>,
 }
 
 struct Queued {
@@ -135,7 +142,14 @@ impl Flow {
             ack_due: None,
             wants_ping: true,
             owes_pong: false,
+            rtt_min: None,
         }
+    }
+
+    /// How much of large messages may be on its way.
+    fn window(&self, limit: usize) -> usize {
+        let ms = self.rtt_min.map_or(0.0, |rtt| rtt.as_secs_f64() * 1000.0);
+        ((ms * WINDOW_PER_MS) as usize).min(limit).max(WINDOW_MIN)
     }
 
     pub(super) fn resumed(&mut self) {
@@ -398,13 +412,20 @@ impl Link {
             }
             Frame::Control(Control::Ack(count)) => {
                 flow.sender.acked(count)?;
+                if flow.sender.has_large() {
+                    self.touch(desk);
+                }
             }
             Frame::Control(Control::Ping) => {
                 flow.owes_pong = true;
                 self.touch(desk);
             }
             Frame::Control(Control::Pong) => {
-                self.counts.rtt = self.pinged.take().map(|at| desk.now().saturating_sub(at));
+                if let Some(at) = self.pinged.take() {
+                    let rtt = desk.now().saturating_sub(at);
+                    self.counts.rtt = Some(rtt);
+                    flow.rtt_min = Some(flow.rtt_min.unwrap_or(rtt).min(rtt));
+                }
             }
             Frame::Control(Control::Goodbye) => return Err(End::Goodbye),
         }
@@ -669,12 +690,16 @@ impl Flow {
         let Some(mut waiting) = desk.ctx.sockets().send_many(socket, self.sender.take_ready(ack)) else {
             return false;
         };
+        let window = self.window(desk.own.options.queue_bytes_max);
         let mut left = FILL_TURN_MAX;
         while self.sender.has_large() && waiting < WARNING_SIZE {
             if left == 0 {
                 return true;
             }
-            self.sender.fill(FILL_SIZE - waiting, compress);
+            if !self.sender.fill(FILL_SIZE - waiting, window, compress) {
+                // The next acknowledgement brings us back.
+                return false;
+            }
             left = left.saturating_sub(FILL_SIZE);
             match desk.ctx.sockets().send_many(socket, self.sender.take_ready(None)) {
                 Some(now) => waiting = now,

@@ -102,7 +102,10 @@ fn assemble(
         Entry::Occupied(entry) => entry,
         Entry::Vacant(_) if offset > 0 => return Err(WireError::Gap { offset, have: 0 }),
         Entry::Vacant(_) if count >= ASSEMBLIES_MAX => return Err(WireError::Assemblies(ASSEMBLIES_MAX)),
-        Entry::Vacant(entry) => entry.insert_entry(Assembly { header, filling: Filling::new(total) }),
+        Entry::Vacant(entry) => {
+            let filling = Filling::new(total).ok_or(WireError::Memory(total))?;
+            entry.insert_entry(Assembly { header, filling })
+        }
     };
     let Assembly { header: first, filling } = entry.get_mut();
     if *first != header || filling.total() != total || filling.len() != offset {

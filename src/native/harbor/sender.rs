@@ -41,6 +41,8 @@ pub(super) struct Sender {
     small_bytes: usize,
     /// Bytes of large messages of which not everything is acknowledged.
     large_bytes: usize,
+    /// Those of them that were written, and are not acknowledged.
+    large_kept: usize,
     packed: Vec<u8>,
 }
 
@@ -80,6 +82,7 @@ impl Sender {
             lanes: Lanes::default(),
             small_bytes: 0,
             large_bytes: 0,
+            large_kept: 0,
             packed: Vec::new(),
         }
     }
@@ -180,6 +183,7 @@ impl Sender {
         self.ready_bytes += piece.bytes.len();
         self.ready.push(piece.bytes.slice(0..piece.bytes.len()));
         self.small_bytes += piece.bytes.len().saturating_sub(piece.large);
+        self.large_kept += piece.large;
         self.batch_first = self.sent + 1;
         self.kept.push_back(piece);
     }
@@ -223,9 +227,11 @@ impl Sender {
         !self.lanes.is_empty()
     }
 
-    /// Writes fragments until so many bytes are ready, or nothing is left.
-    pub(super) fn fill(&mut self, bytes: usize, compress: usize) {
-        while self.ready_bytes + self.batch.len() < bytes {
+    /// Writes fragments until so many bytes are ready, or nothing is left. Of large messages no more than `window` bytes
+    /// are on their way and not acknowledged. Answers whether something was written.
+    pub(super) fn fill(&mut self, bytes: usize, window: usize, compress: usize) -> bool {
+        let before = self.sent;
+        while self.ready_bytes + self.batch.len() < bytes && self.large_kept + self.batch_large < window {
             match self.lanes.next() {
                 Some(Step::Fragment(header, place, content)) => {
                     self.put_fragment(header, place, content, compress)
@@ -234,6 +240,7 @@ impl Sender {
                 None => break,
             }
         }
+        self.sent > before
     }
 
     fn put_fragment(&mut self, header: Header, place: Place, content: Payload, compress: usize) {
@@ -258,6 +265,7 @@ impl Sender {
         while let Some(piece) = self.kept.front().filter(|piece| piece.last <= self.acked) {
             self.small_bytes -= piece.bytes.len().saturating_sub(piece.large);
             self.large_bytes -= piece.large;
+            self.large_kept -= piece.large;
             self.kept.pop_front();
         }
         Ok(())
@@ -293,7 +301,7 @@ impl Sender {
             }
         }
         lost.extend(self.lanes.drain());
-        (self.small_bytes, self.large_bytes) = (0, 0);
+        (self.small_bytes, self.large_bytes, self.large_kept) = (0, 0, 0);
         lost
     }
 }
@@ -336,7 +344,7 @@ mod tests {
                 drop(sender.take_ready(None));
             }
         }
-        sender.fill(usize::MAX, compress);
+        sender.fill(usize::MAX, usize::MAX, compress);
         drop(sender.take_ready(None));
         sender
     }
@@ -405,7 +413,7 @@ mod tests {
         let mut sender = Sender::new();
         sender.put(header(1, 1), Payload::from(vec![1; 3 * CONTENT_MAX]), 0);
         sender.put(header(1, 2), Payload::from("behind it"), 0);
-        sender.fill(CONTENT_MAX, 0);
+        sender.fill(CONTENT_MAX, usize::MAX, 0);
         let mut lost = sender.drain();
         lost.sort_unstable_by_key(|(header, _)| header.session);
         assert_eq!(lost, [(header(1, 1), 3 * CONTENT_MAX), (header(1, 2), 9)]);

@@ -80,7 +80,8 @@ impl Reader {
                     Ok(None)
                 };
             }
-            let content = Filling::new(content_len(self.length)?);
+            let len = content_len(self.length)?;
+            let content = Filling::new(len).ok_or(WireError::Memory(len))?;
             self.body = Some(Body { content, header: [0; Header::LEN], header_len: 0 });
         }
         let Some(body) = &mut self.body else { return Ok(None) };

@@ -217,7 +217,8 @@ impl Reader {
                     && let Some(head) = self.carry.get(PREFIX..).and_then(|head| head.first_chunk())
                 {
                     let content = len.unwrap_or(wanted) - PLAIN_HEAD;
-                    self.body = Some((Header::from_bytes(head), Filling::new(content)));
+                    let filling = Filling::new(content).ok_or(WireError::Memory(content))?;
+                    self.body = Some((Header::from_bytes(head), filling));
                     self.carry.clear();
                 }
                 return Ok(true);

@@ -35,6 +35,8 @@ pub(super) enum WireError {
     Message { total: usize, max: usize },
     #[error("a fragment at {offset} does not continue its message, of which {have} bytes are there")]
     Gap { offset: usize, have: usize },
+    #[error("there is no memory for a message of {0} bytes")]
+    Memory(usize),
     #[error("more than {0} messages come in fragments at a time")]
     Assemblies(usize),
     #[error("compressed bytes claim to be {raw}, over the limit of {max}")]
