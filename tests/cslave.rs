@@ -749,6 +749,22 @@ fn a_member_without_the_secret_says_so() {
 }
 
 #[test]
+fn a_member_behind_a_proxy_listens_elsewhere_than_it_is_reached() {
+    let (listener, _) = listen();
+    // Free again when it is dropped.
+    let (_, inner) = listen();
+    let behind = config(200, &listener).set("address", "game.example:2526").set("harbor_listen", &inner);
+    let started = start(behind);
+    let mut master = accept(&listener);
+    assert_eq!(master.values()[2].as_str(), Some("game.example:2526"));
+    master.send(&("W", 1));
+    started.log.wait_for("Waiting for 1 harbors");
+    let mut seven = TcpStream::connect(inner).expect("it listens");
+    seven.write_all(&[7]).expect("it is taken");
+    started.log.wait_for("Harbor 7 connected (fd = ");
+}
+
+#[test]
 fn a_member_whose_address_is_taken_ends_with_the_reason() {
     let (listener, _) = listen();
     let (_taken, address) = listen();
