@@ -527,8 +527,10 @@ end
 
 ---Listens for as long as the node lives: a node that comes back may have to connect to this one.
 local function listen()
-	local listener, host, port = socket.listen(address, nil, BACKLOG)
-	if address:match ":0$" and port then
+	local listen_at = skynet.getenv "harbor_listen"
+	local listener, host, port = socket.listen(listen_at or address, nil, BACKLOG)
+	-- Whoever stands in front of this node has a port of its own, and so has to be told which one.
+	if not listen_at and address:match ":0$" and port then
 		address = (host:find(":", 1, true) and "[%s]:%d" or "%s:%d"):format(host, port)
 	end
 	node.address = address

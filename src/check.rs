@@ -288,7 +288,7 @@ impl Check<'_> {
         let is_set = |key| self.config.value_set(key).is_some();
         if harbor == 0 {
             if !is_set("standalone") {
-                for key in ["master", "address"].into_iter().filter(|key| is_set(key)) {
+                for key in ["master", "address", "harbor_listen"].into_iter().filter(|key| is_set(key)) {
                     let finding = self.warning(key, "means nothing with harbor = 0");
                     self.add(finding.hint("a member of a cluster has a harbor from 1 to 255"));
                 }
@@ -303,7 +303,13 @@ impl Check<'_> {
         }
         if self.config.value_set("address").and_then(host_and_port).is_some_and(|(host, _)| is_any(host)) {
             let finding = self.error("address", "is no address that other nodes could connect to");
-            self.add(finding.hint("they are told to use just this one"));
+            self.add(finding.hint("they are told to use just this one; harbor_listen says where this node listens"));
+        }
+        // A port that is chosen when the node listens is that of harbor_listen then, and nobody could tell the others.
+        let port = self.config.value_set("address").and_then(host_and_port).map(|(_, port)| port);
+        if is_set("harbor_listen") && port == Some(0) {
+            let finding = self.error("address", "needs a port where harbor_listen is set");
+            self.add(finding.hint("others are told to use just this one"));
         }
         // The bootstrap script ends the node when one of these does not start.
         self.script("harbor", "cslave");
@@ -333,7 +339,7 @@ impl Check<'_> {
     /// `host:port` where a node listens or connects.
     fn addresses(&mut self) {
         let Ok(harbor) = self.config.harbor() else { return };
-        for key in ["standalone", "master", "address"] {
+        for key in ["standalone", "master", "address", "harbor_listen"] {
             let Some(text) = self.config.value_set(key) else { continue };
             if host_and_port(text).is_none() && (harbor != 0 || key == "standalone") {
                 let finding = self.error(key, "is not like host:port").hint("as in 127.0.0.1:2526");
@@ -704,11 +710,30 @@ mod tests {
             let said = lines(&Config::new().set("master", "h:1").set("address", any));
             let expected = format!(
                 "error: address = {any}: is no address that other nodes could connect to (they are told to use just \
-                 this one)"
+                 this one; harbor_listen says where this node listens)"
             );
             assert_eq!(said, [expected]);
         }
         assert_eq!(lines(&Config::new().set("master", "h:1").set("address", "[::1]:2526")), [""; 0]);
+    }
+
+    #[test]
+    fn a_node_may_listen_where_others_do_not_connect() {
+        let behind = Config::new().set("master", "h:1").set("address", "game.example:2526");
+        assert_eq!(lines(&behind.clone().set("harbor_listen", "0.0.0.0:0")), [""; 0]);
+        let said = lines(&behind.clone().set("harbor_listen", "2526"));
+        assert_eq!(said, ["error: harbor_listen = 2526: is not like host:port (as in 127.0.0.1:2526)"]);
+        let said = lines(&behind.set("address", "game.example:0").set("harbor_listen", "0.0.0.0:2526"));
+        let hint = "(others are told to use just this one)";
+        assert_eq!(
+            said,
+            [format!("error: address = game.example:0: needs a port where harbor_listen is set {hint}")]
+        );
+        assert_eq!(
+            lines(&alone().set("harbor_listen", "h:2")),
+            ["warning: harbor_listen = h:2: means nothing with harbor = 0 (a member of a cluster has a harbor from 1 to \
+              255)"]
+        );
     }
 
     #[test]

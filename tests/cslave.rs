@@ -192,7 +192,8 @@ fn a_first_message_other_than_w_ends_the_node() {
     ];
     for (bytes, reason) in cases {
         let (listener, _) = listen();
-        let started = start(config(200, &listener));
+        // A master that says nothing is believed when this is over.
+        let started = start(config(200, &listener).set("harbor_join_timeout", "0"));
         let mut master = accept(&listener);
         master.read().expect("a package");
         master.write(&bytes);
@@ -200,6 +201,22 @@ fn a_first_message_other_than_w_ends_the_node() {
         started.log.wait_for(reason);
         assert!(started.runtime.wait_within(DEADLINE), "the node ends");
     }
+}
+
+#[test]
+fn a_master_that_dies_while_a_member_joins_is_tried_again() {
+    let (listener, _) = listen();
+    let started = start(config(200, &listener));
+    let mut dying = accept(&listener);
+    dying.read().expect("a package");
+    drop(dying);
+    started.log.wait_for("slave shakehand failed: the master closed the connection; trying again");
+    let mut master = accept(&listener);
+    assert_eq!(master.values()[1], Value::Integer(200));
+    master.send(&("W", 0));
+    started.log.wait_for("Shakehand ready");
+    // It started the harbor service once.
+    assert_eq!(started.log.count("LAUNCH harbor"), 1);
 }
 
 #[test]
@@ -746,6 +763,22 @@ fn a_member_without_the_secret_says_so() {
     master.send(&("A", Value::String(NONCE.to_vec()), Value::String(vec![0; 32])));
     started.log.wait_for("slave shakehand failed: the master has a harbor_secret, and none is set here");
     assert!(started.runtime.wait_within(Duration::from_secs(10)), "the node ends");
+}
+
+#[test]
+fn a_member_behind_a_proxy_listens_elsewhere_than_it_is_reached() {
+    let (listener, _) = listen();
+    // Free again when it is dropped.
+    let (_, inner) = listen();
+    let behind = config(200, &listener).set("address", "game.example:2526").set("harbor_listen", &inner);
+    let started = start(behind);
+    let mut master = accept(&listener);
+    assert_eq!(master.values()[2].as_str(), Some("game.example:2526"));
+    master.send(&("W", 1));
+    started.log.wait_for("Waiting for 1 harbors");
+    let mut seven = TcpStream::connect(inner).expect("it listens");
+    seven.write_all(&[7]).expect("it is taken");
+    started.log.wait_for("Harbor 7 connected (fd = ");
 }
 
 #[test]

@@ -114,6 +114,7 @@ pub(crate) const KEYS: &[Key] = &[
     optional("standalone"),
     optional("master"),
     optional("address"),
+    optional("harbor_listen"),
     optional("cluster"),
     optional("enablessl"),
     hidden("certfile", "./server-cert.pem"),

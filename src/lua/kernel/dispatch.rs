@@ -191,6 +191,9 @@ impl Kernel {
     /// may come too late: that is how one service wakes a coroutine of another.
     pub(crate) unsafe fn error_came(kernel: *mut Kernel, origin: Origin) {
         match origin.session {
+            // A message to a name that nobody took has come to nothing. Calls to names are kept as calls to nobody, and may
+            // well have an answer.
+            None if origin.source.is_none() => {}
             None => (*kernel).service_died(origin.source),
             Some(session) => {
                 if matches!(
