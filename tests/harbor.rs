@@ -130,6 +130,18 @@ fn a_name_may_be_called_before_anybody_has_it() {
 }
 
 #[test]
+fn a_message_to_a_name_that_nobody_takes_ends_no_call_to_another_name() {
+    let cluster = Cluster::of(2);
+    cluster[2].lua("skynet.register 'TWO'");
+    cluster[1].lua("skynet.fork(function() said = { pcall(skynet.call, 'TWO', 'lua', 'hold') } skynet.wakeup 'said' end)");
+    cluster[1].lua("skynet.send('NOBODY_HAS_THIS_NAME', 'lua', 'lost')");
+    cluster[1].log.wait_for("Drop message to NOBODY_HAS_THIS");
+    assert_eq!(cluster[1].lua("return said, skynet.call('TWO', 'lua', 'release')"), ["nil", "ok"]);
+    let said = cluster[1].lua("if not said then skynet.wait 'said' end return table.unpack(said)");
+    assert_eq!(said, ["true", "released"]);
+}
+
+#[test]
 fn the_two_ways_between_two_nodes_keep_the_order_of_a_pair() {
     let cluster = Cluster::of(2);
     let to = cluster[2].eval.as_u32();

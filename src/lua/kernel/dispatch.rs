@@ -177,6 +177,9 @@ impl Kernel {
     /// A request failed; or, without a session, its sender is dead.
     pub(crate) unsafe fn error_came(kernel: *mut Kernel, origin: Origin) {
         match origin.session {
+            // A message to a name that nobody took has come to nothing. Calls to names are kept as calls to nobody, and may
+            // well have an answer.
+            None if origin.source.is_none() => {}
             None => (*kernel).service_died(origin.source),
             Some(session) => {
                 if matches!(
