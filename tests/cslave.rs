@@ -192,7 +192,8 @@ fn a_first_message_other_than_w_ends_the_node() {
     ];
     for (bytes, reason) in cases {
         let (listener, _) = listen();
-        let started = start(config(200, &listener));
+        // A master that says nothing is believed when this is over.
+        let started = start(config(200, &listener).set("harbor_join_timeout", "0"));
         let mut master = accept(&listener);
         master.read().expect("a package");
         master.write(&bytes);
@@ -200,6 +201,22 @@ fn a_first_message_other_than_w_ends_the_node() {
         started.log.wait_for(reason);
         assert!(started.runtime.wait_within(DEADLINE), "the node ends");
     }
+}
+
+#[test]
+fn a_master_that_dies_while_a_member_joins_is_tried_again() {
+    let (listener, _) = listen();
+    let started = start(config(200, &listener));
+    let mut dying = accept(&listener);
+    dying.read().expect("a package");
+    drop(dying);
+    started.log.wait_for("slave shakehand failed: the master closed the connection; trying again");
+    let mut master = accept(&listener);
+    assert_eq!(master.values()[1], Value::Integer(200));
+    master.send(&("W", 0));
+    started.log.wait_for("Shakehand ready");
+    // It started the harbor service once.
+    assert_eq!(started.log.count("LAUNCH harbor"), 1);
 }
 
 #[test]

@@ -10,6 +10,9 @@ local M = {}
 -- Seconds and the like in centiseconds.
 local CONNECT_TIME = 500
 local BACKOFF_FIRST, BACKOFF_MAX = 10, 100
+-- A master that closes the connection without a word may have been killed just then. One of skynet refuses an id so, and
+-- that is believed after this time.
+local SILENT_REFUSAL_TIME = 300
 -- Of so many tries to reach the master, one is told to the log.
 local LOG_EACH = 10
 
@@ -47,9 +50,13 @@ function M.is_connected()
 	return fd ~= nil
 end
 
+-- Matched by programs: keep the first three words.
+local FAILED = "slave shakehand failed: "
+local CLOSED = FAILED .. "the master closed the connection"
+local LATE = FAILED .. "no answer in time"
+
 local function refuse(why)
-	-- Matched by programs: keep the first three words.
-	error("slave shakehand failed: " .. why, 0)
+	error(FAILED .. why, 0)
 end
 
 ---Shows the master that this node knows the secret, once the master has shown that it does.
@@ -74,7 +81,10 @@ local function handshake(new, reader)
 		local ok, kind, first, second = pcall(wire.read, reader)
 		if not ok then
 			local why = wire.reason(kind)
-			refuse(why == "closed" and "the master closed the connection" or why)
+			if why == "closed" then
+				error(CLOSED, 0)
+			end
+			refuse(why)
 		elseif kind == "E" then
 			refuse("the master says: " .. wire.shown(first))
 		elseif kind == "A" then
@@ -101,7 +111,7 @@ local function join(new, time)
 	local new_reader = wire.reader(new)
 	local ok, n, extra = pcall(handshake, new, new_reader)
 	if not in_time() then
-		ok, n = false, "slave shakehand failed: no answer in time"
+		ok, n = false, LATE
 	end
 	if not ok then
 		wire.close(new)
@@ -209,13 +219,34 @@ end
 ---@param ready fun() between connecting and joining
 function M.start(options, ready)
 	node = options
-	local new, why = reach(skynet.now() + settings.join_timeout())
-	if not new then
-		-- Matched by programs: keep the first words.
-		error(("Can't connect to master %s: %s"):format(node.master, why), 0)
+	local give_up = skynet.now() + settings.join_timeout()
+	local closed_until, is_ready
+	while true do
+		local new, why = reach(give_up)
+		if not new then
+			-- Matched by programs: keep the first words.
+			error(("Can't connect to master %s: %s"):format(node.master, why), 0)
+		end
+		if not is_ready then
+			ready()
+			is_ready = true
+		end
+		local ok, failure = pcall(join, new, math.max(settings.down_after(), CONNECT_TIME))
+		if ok then
+			break
+		end
+		local now = skynet.now()
+		local wait_until = failure == LATE and give_up or now
+		if failure == CLOSED then
+			closed_until = closed_until or math.min(now + SILENT_REFUSAL_TIME, give_up)
+			wait_until = closed_until
+		end
+		if now >= wait_until then
+			error(failure, 0)
+		end
+		skynet.error(failure .. "; trying again")
+		skynet.sleep(BACKOFF_FIRST + math.random(0, BACKOFF_FIRST))
 	end
-	ready()
-	join(new, math.max(settings.down_after(), CONNECT_TIME))
 	skynet.fork(function()
 		while true do
 			serve()
