@@ -25,6 +25,9 @@ local PROBE_TIME = 100
 -- A restarted master waits for the host of before until it appoints another one. Nodes try to come back each second.
 local APPOINT_AFTER = 150
 
+-- So long a newcomer waits while its id is being registered for another connection.
+local JOIN_TIME = 2 * (PROBE_TIME + APPOINT_AFTER)
+
 ---@class Slave
 ---@field id integer
 ---@field fd integer? nil: it is gone
@@ -324,8 +327,13 @@ local function handshake(fd, answer)
 		error(failure, 0)
 	end
 	local id = slave.id
-	if joining[id] then
-		error(("Slave %d is being registered for another connection"):format(id), 0)
+	-- A node that is killed while it joins, and started again, must not be refused because of its former life.
+	local give_up = skynet.now() + JOIN_TIME
+	while joining[id] do
+		if skynet.now() >= give_up then
+			error(("Slave %d is being registered for another connection"):format(id), 0)
+		end
+		skynet.sleep(2)
 	end
 	joining[id] = true
 	answer.joining = id
