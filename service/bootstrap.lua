@@ -64,7 +64,8 @@ skynet.start(function()
 	essential("service_mgr", skynet.newservice, "service_mgr")
 
 	if skynet.getenv "enablessl" == "true" then
-		-- The library is initialised once for the process, and must stay so while any service uses it.
+		-- Reads whom the system trusts, once for the process, so that no service waits for it later. Nothing has to be
+		-- kept alive for that; the service is a part of the start that is known from outside.
 		essential("ltls_holder", service.new, "ltls_holder", function()
 			require "ltls.init.c".constructor()
 		end)

@@ -16,6 +16,7 @@ local address = assert(skynet.getenv "address", "a member of a cluster needs add
 
 -- Accepted connections whose peer has not said who it is.
 local STRANGERS_MAX = 64
+local BACKLOG = 256
 -- A try to connect may take so long, in centiseconds.
 local CONNECT_TIME = 300
 local RETRY_FIRST, RETRY_MAX = 20, 200
@@ -527,7 +528,7 @@ end
 ---Listens for as long as the node lives: a node that comes back may have to connect to this one.
 local function listen()
 	local listen_at = skynet.getenv "harbor_listen"
-	local listener, host, port = socket.listen(listen_at or address)
+	local listener, host, port = socket.listen(listen_at or address, nil, BACKLOG)
 	-- Whoever stands in front of this node has a port of its own, and so has to be told which one.
 	if not listen_at and address:match ":0$" and port then
 		address = (host:find(":", 1, true) and "[%s]:%d" or "%s:%d"):format(host, port)

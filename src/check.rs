@@ -311,6 +311,11 @@ impl Check<'_> {
             let finding = self.error("address", "needs a port where harbor_listen is set");
             self.add(finding.hint("others are told to use just this one"));
         }
+        // The bootstrap script ends the node when one of these does not start.
+        self.script("harbor", "cslave");
+        if is_set("standalone") {
+            self.script("standalone", "cmaster");
+        }
     }
 
     /// Files and directories that are read or written later on.
@@ -665,6 +670,27 @@ mod tests {
         assert_eq!(said, [format!("error: harbor = 2: needs master, which is not set {hint}")]);
         let member_and_master = Config::new().set("address", "127.0.0.1:2526").set("standalone", "0.0.0.0:1");
         assert_eq!(lines(&member_and_master), [""; 0]);
+    }
+
+    #[test]
+    fn one_of_several_nodes_needs_the_services_that_join_them() {
+        let config = Config::new().set("luaservice", "nowhere/?.lua").set("standalone", "127.0.0.1:2013");
+        let config = config.set("master", "127.0.0.1:2013").set("address", "127.0.0.1:2526");
+        let missing = |name: &str| !["cslave", "cmaster"].contains(&name);
+        let said: Vec<String> = config.check(NATIVES, missing).iter().map(Finding::to_string).collect();
+        let looked = |name| {
+            format!(
+                "there is no Lua service {name} (looked for nowhere/{name}.lua, as luaservice says, from the working \
+                 directory)"
+            )
+        };
+        assert_eq!(
+            said,
+            [
+                format!("error: harbor = 1 (the default): {}", looked("cslave")),
+                format!("error: standalone = 127.0.0.1:2013: {}", looked("cmaster")),
+            ]
+        );
     }
 
     #[test]

@@ -35,12 +35,16 @@ mod config;
 #[cfg(not(loom))]
 mod context;
 #[cfg(not(loom))]
+mod crypt;
+#[cfg(not(loom))]
 mod date;
 #[cfg(not(loom))]
 mod env;
 mod handle;
 #[cfg(not(loom))]
 mod host;
+#[cfg(not(loom))]
+mod http;
 #[cfg(all(test, loom))]
 mod loom_tests;
 #[cfg(not(loom))]
@@ -53,6 +57,8 @@ mod message;
 mod names;
 #[cfg(not(loom))]
 mod native;
+#[cfg(not(loom))]
+mod netpack;
 #[cfg(not(loom))]
 mod node;
 #[cfg(not(loom))]
@@ -77,6 +83,8 @@ mod sync;
 mod table;
 #[cfg(not(loom))]
 mod timer;
+#[cfg(not(loom))]
+mod tls;
 
 #[cfg(not(loom))]
 pub use check::{Finding, Severity};
@@ -91,6 +99,8 @@ pub use env::KeyExists;
 pub use handle::{Handle, ParseHandleError};
 #[cfg(not(loom))]
 pub use host::{LaunchError, SendError, Stat};
+#[cfg(not(loom))]
+pub use lua::script::{ScriptError, run_script};
 pub use message::{Message, MessageKind, Origin, Payload, Session};
 #[cfg(not(loom))]
 pub use runtime::{Builder, CallError, Runtime, StartError, check};
@@ -104,6 +114,9 @@ pub use socket::{
 #[cfg(not(loom))]
 pub use table::TableFull;
 
+#[cfg(any(fuzzing, feature = "bench"))]
+#[doc(hidden)]
+pub use http::door as http_door;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub use lua::floor;
@@ -113,6 +126,9 @@ pub use lua::seri_door;
 #[cfg(any(fuzzing, feature = "bench"))]
 #[doc(hidden)]
 pub use native::harbor_door;
+#[cfg(any(fuzzing, feature = "bench"))]
+#[doc(hidden)]
+pub use netpack::door as netpack_door;
 
 // What the documents show is compiled and run by `cargo test`.
 #[cfg(doctest)]

@@ -1,5 +1,7 @@
 //! The `skynet-rs` program: starts a node from a config file.
 
+mod allocator;
+mod bench_echo;
 mod daemon;
 
 use std::process::ExitCode;
@@ -12,10 +14,6 @@ use signal_hook::iterator::Signals;
 use skynet_rs::{Config, Runtime, Severity};
 
 use daemon::PidFile;
-
-/// One allocator for the whole program: a node makes and drops many small blocks, on many threads.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// An actor runtime that runs skynet's Lua services.
 #[derive(Parser)]
@@ -39,6 +37,14 @@ enum Command {
         /// The config file.
         config: String,
     },
+    /// Run a Lua script outside of a node: a test client, a small tool.
+    Lua {
+        /// The file, or `-` for the standard input; what follows it, the script finds in `...` and in the table `arg`.
+        #[arg(required = true, trailing_var_arg = true, value_names = ["SCRIPT", "ARGS"])]
+        words: Vec<String>,
+    },
+    /// Load an echo server, and print requests per second and latencies.
+    BenchEcho(bench_echo::BenchEcho),
     /// Print the version.
     Version,
 }
@@ -54,6 +60,11 @@ fn main() -> ExitCode {
     match (arguments.command, arguments.config) {
         (Some(Command::Run { config }), _) | (None, Some(config)) => run(&config),
         (Some(Command::Check { config }), _) => check(&config),
+        (Some(Command::Lua { words }), _) => lua(&words),
+        (Some(Command::BenchEcho(options)), _) => match bench_echo::run(&options) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(error),
+        },
         (Some(Command::Version), _) => {
             println!("skynet-rs {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS
@@ -95,7 +106,7 @@ fn run_node(config: Config, pid_file: Option<&Arc<PidFile>>) -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return fail(error),
     };
-    let runtime = match Runtime::builder().config(config).boot().start() {
+    let runtime = match Runtime::builder().config(config).when_idle(allocator::collect).boot().start() {
         Ok(runtime) => Arc::new(runtime),
         Err(error) => return fail(error),
     };
@@ -132,6 +143,14 @@ fn watch(mut signals: Signals, runtime: &Arc<Runtime>, pid_file: Option<Arc<PidF
             });
         }
     });
+}
+
+fn lua(words: &[String]) -> ExitCode {
+    let (script, args) = words.split_first().expect("the command line asks for one at least");
+    match skynet_rs::run_script(script, args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(format_args!("skynet-rs: {error}")),
+    }
 }
 
 fn check(path: &str) -> ExitCode {

@@ -29,6 +29,7 @@ pub struct Builder {
     log: Option<LogSink>,
     boots: bool,
     long_dispatch: Duration,
+    when_idle: Option<fn()>,
 }
 
 type LogSink = Box<dyn FnMut(Handle, &[u8]) + Send>;
@@ -150,6 +151,13 @@ impl Builder {
         self
     }
 
+    /// A function that each worker calls when all have run out of work, after some 50 ms of it: for an allocator that keeps
+    /// what other threads have freed until it is asked.
+    pub fn when_idle(mut self, call: fn()) -> Builder {
+        self.when_idle = Some(call);
+        self
+    }
+
     /// Starts the node.
     ///
     /// # Errors
@@ -186,6 +194,7 @@ impl Builder {
             mailbox_max: config.mqueue_max()?.unwrap_or(usize::MAX),
             long_dispatch: self.long_dispatch,
             loop_kill: config.loop_kill()?,
+            when_idle: self.when_idle,
             env: config.env().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
             modules: all,
             clock: self.clock,
@@ -246,6 +255,7 @@ impl Runtime {
             log: None,
             boots: false,
             long_dispatch: Duration::from_secs(5),
+            when_idle: None,
         }
     }
 

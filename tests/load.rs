@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 use std::time::Instant;
 
-use skynet_rs::{Config, Context, Handle, Message, MessageKind, Runtime, Service, ServiceError, packed};
+use skynet_rs::{
+    Config, Context, Handle, Message, MessageKind, Payload, Runtime, Service, ServiceError, packed,
+};
 use support::{DEADLINE, Log};
 
 type Answer = Result<(), ServiceError>;
@@ -246,6 +248,81 @@ fn a_service_is_the_same_on_whatever_thread_it_runs() {
     let answer = runtime.call_within(DEADLINE, wanderer, MessageKind::LUA, "x").expect("it answers");
     assert_eq!(answer.as_bytes(), (CALLERS * EACH + 1).to_string().as_bytes());
     assert!(moves.load(Ordering::Relaxed) > 1, "it stayed where it was");
+}
+
+/// Sends itself on, step by step, behind a message to a holder, which keeps the worker busy until the next step has
+/// begun. So each step is taken by another worker than the one before, as a rule.
+struct Nomad {
+    holders: [Handle; 2],
+    moves_due: u64,
+    on: Option<ThreadId>,
+    moves: u64,
+    /// Plain memory: a step that another thread does not see in full would show here.
+    steps: u64,
+    trail: Vec<u64>,
+    begun: Arc<AtomicU64>,
+    done: Sender<()>,
+}
+
+impl Service for Nomad {
+    fn handle(&mut self, ctx: &mut Context<'_>, _: Message) -> Answer {
+        let here = std::thread::current().id();
+        self.moves += u64::from(self.on.replace(here).is_some_and(|before| before != here));
+        self.steps += 1;
+        let slot = (self.steps % 64) as usize;
+        assert_eq!(self.trail[slot], self.steps.saturating_sub(64), "a step is missing");
+        self.trail[slot] = self.steps;
+        self.begun.store(self.steps, Ordering::Release);
+        if self.moves == self.moves_due {
+            self.done.send(())?;
+            return Ok(());
+        }
+        let holder = self.holders[(self.steps % 2) as usize];
+        ctx.send(holder, MessageKind::TEXT, self.steps.to_le_bytes().as_slice())?;
+        ctx.send(ctx.handle(), MessageKind::TEXT, Payload::empty())?;
+        Ok(())
+    }
+}
+
+/// Keeps its worker busy until the nomad is past the step that the message names.
+struct Holder {
+    begun: Arc<AtomicU64>,
+}
+
+impl Service for Holder {
+    fn handle(&mut self, _: &mut Context<'_>, message: Message) -> Answer {
+        let step = u64::from_le_bytes(message.payload.as_bytes().try_into()?);
+        let mut looks = 0_u32;
+        while self.begun.load(Ordering::Acquire) <= step {
+            looks += 1;
+            if looks.is_multiple_of(64) {
+                std::thread::yield_now();
+            } else {
+                std::hint::spin_loop();
+            }
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_service_moves_between_threads_a_million_times() {
+    const MOVES: u64 = 1_000_000;
+    let _alone = alone();
+    let begun = Arc::new(AtomicU64::new(0));
+    let (done, finished) = channel();
+    let runtime = Runtime::builder()
+        .config(Config::new().set("harbor", 0).set("spare_workers", 0))
+        .workers(2)
+        .log_to(|_, _| {})
+        .start()
+        .expect("the node starts");
+    let holders = [0; 2].map(|_| runtime.spawn(Holder { begun: Arc::clone(&begun) }).expect("it starts"));
+    let trail = vec![0; 64];
+    let nomad = Nomad { holders, moves_due: MOVES, on: None, moves: 0, steps: 0, trail, begun, done };
+    let nomad = runtime.spawn(nomad).expect("it starts");
+    runtime.send(nomad, MessageKind::TEXT, Payload::empty()).expect("it is sent");
+    finished.recv_timeout(15 * DEADLINE).expect("it has moved so often");
 }
 
 #[test]

@@ -144,7 +144,9 @@ fn a_load_that_failed_is_not_kept() {
     let node = support::node();
     let path = file.write("return = 1");
     let answer = node.lua(&format!("return loadfile '{path}'"));
-    assert_eq!(answer, ["nil", &format!("{path}:1: unexpected symbol near '='")]);
+    // Lua shows the end of a long path only.
+    assert_eq!(answer[0], "nil");
+    assert!(answer[1].ends_with("failed.lua:1: unexpected symbol near '='"), "{answer:?}");
     file.write("return 'repaired'");
     assert_eq!(node.lua(&format!("return dofile '{path}'")), ["repaired"]);
     file.remove();

@@ -252,6 +252,25 @@ fn the_environment_is_set_once() {
     );
     assert_eq!(answer, ["one two  three"]);
     assert_raises(&node, "core.command('SETENV', 'song again')", "Can't setenv exist key : song");
+    node.check(
+        r#"
+        local function kept(key, value)
+            skynet.setenv(key, value)
+            return skynet.getenv(key)
+        end
+        same(skynet.getenv 'nothing', nil)
+        same(kept('song2', 'with  blanks '), 'with  blanks ')
+        raises("Can't setenv exist key : song2", skynet.setenv, 'song2', 'again')
+        same(skynet.getenv 'song2', 'with  blanks ')
+        -- A number is the text that `tostring` makes of it.
+        for i, number in ipairs { 12, 1.0, -2.5, 1e15, 1e100, 0.1, 1 / 3, math.mininteger, 1 / 0, -1 / 0 } do
+            same(kept('number' .. i, number), tostring(number))
+        end
+        same(kept('empty', ''), '')
+        raises("\\xff is not UTF-8 text", skynet.setenv, 'bytes', '\xff')
+        raises("\\xff is not UTF-8 text", require 'skynet.core'.command, 'LAUNCH', 'snlua eval \xff')
+        "#,
+    );
 }
 
 #[test]
@@ -259,6 +278,15 @@ fn services_are_launched_killed_and_ended_by_command() {
     let node = support::node();
     let launched = core(&node, "return core.command('LAUNCH', 'snlua eval nameless')");
     assert!(launched[0].starts_with(':') && launched[0].len() == 9, "{launched:?}");
+    // With letters in its address or without: LAUNCH writes them large, as everybody else writes them small.
+    let more = core(
+        &node,
+        "local addresses = {}
+        for i = 1, 8 do addresses[i] = core.command('LAUNCH', 'snlua eval nameless') end
+        return table.concat(addresses)",
+    );
+    let has_letters = more[0].bytes().any(|byte| byte.is_ascii_uppercase());
+    assert!(has_letters && more[0] == more[0].to_uppercase(), "{more:?}");
     let handle: Handle = launched[0].parse().expect("LAUNCH answers with an address");
     assert_eq!(node.lua_in(handle, "return 1"), ["1"]);
     core(&node, &format!("core.command('KILL', '{}')", launched[0]));
@@ -312,6 +340,7 @@ fn harbor_splits_a_handle() {
         return a, b, c, d",
     );
     assert_eq!(answer, ["2", "true", "0", "false"]);
+    assert_raises(&node, "core.harbor(1.5)", "number has no integer representation");
 }
 
 #[test]

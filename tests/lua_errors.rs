@@ -236,6 +236,15 @@ fn a_service_over_its_memory_limit_fails_the_message_and_lives_on() {
 }
 
 #[test]
+fn a_string_larger_than_the_machine_is_an_error_that_can_be_caught() {
+    let node = support::node();
+    // Lua 5.4 makes no string above 2 GiB, whatever the machine has.
+    let says = if cfg!(feature = "lua54") { "resulting string too large" } else { "not enough memory" };
+    assert_eq!(node.lua("return pcall(string.rep, 'x', 1 << 45)"), ["false", says]);
+    assert_eq!(node.lua("return 'it lives on'"), ["it lives on"]);
+}
+
+#[test]
 fn forks_until_the_memory_is_full_fail_and_harm_nobody() {
     let node = support::node();
     node.check(

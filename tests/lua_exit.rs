@@ -108,6 +108,26 @@ fn exit_closes_the_other_coroutines_and_runs_no_forks() {
 }
 
 #[test]
+fn exit_takes_no_longer_for_each_of_many_coroutines() {
+    let node = support::node();
+    let crowded = node.launch_eval();
+    node.lua_in(
+        crowded,
+        "local function sleep() skynet.sleep(100000) end
+        for _ = 1, 50000 do skynet.fork(sleep) end",
+    );
+    // Looking at all of them for each of them takes minutes.
+    node.lua_in(
+        crowded,
+        "skynet.fork(function()
+            for _ = 1, 50000 do skynet.fork(print) end
+            skynet.exit()
+        end)",
+    );
+    node.log.wait_for(&format!("[{crowded}] KILL self"));
+}
+
+#[test]
 fn exit_tells_those_whom_the_service_was_calling() {
     let node = support::node();
     node.check(
@@ -275,7 +295,7 @@ fn newservice_returns_the_handle_once_the_start_function_is_over() {
     assert_eq!(node.lua1("return handle"), "nil");
     node.advance(Duration::from_millis(10));
     node.check("assert(handle)");
-    assert!(node.log.has("started"));
+    node.log.wait_for("started");
 }
 
 #[test]

@@ -108,6 +108,8 @@ fn a_measure_is_started_once_and_stopped_after_that() {
         "{answer:?}"
     );
     assert!(answer[3].contains("Call profile.start() before profile.stop()"), "{answer:?}");
+    let answer = node.lua("return pcall(require('skynet.profile').start, 'no thread')");
+    assert_eq!(answer, ["false", "bad argument #1 (thread expected)"]);
 }
 
 #[test]

@@ -272,6 +272,11 @@ fn a_killed_thread_never_goes_on_and_closes_its_variables() {
         local other = skynet.fork(function() skynet.wait 'x' say 'no' end)
         skynet.yield()
         same(skynet.killthread(tostring(other):match '0x%x+'), other)
+        local third = skynet.fork(function() skynet.wait 'x' say 'no' end)
+        skynet.yield()
+        same(count(skynet.killthread('^' .. tostring(third):match '0x%x+')), 0)
+        same(skynet.killthread('^thread: ' .. tostring(third):match '0x%x+' .. '$'), third)
+        raises('malformed pattern', skynet.killthread, '[')
         raises('bad argument #1', skynet.killthread, 12)
         "#,
     );

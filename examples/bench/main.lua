@@ -9,7 +9,7 @@ local RUNS = 3
 local MEMORY = { spawn = true, spawn_heavy = true }
 local ALL = {
 	"spawn", "spawn_heavy", "pingpong", "pairs100", "ring", "fanin", "fanout", "forkjoin", "unfair",
-	"timers", "yield", "fork", "seri", "bigmsg",
+	"timers", "yield", "fork", "seri", "crypt", "bigmsg",
 }
 
 local function print_line(name, value, unit)

@@ -129,4 +129,18 @@ function kernel.trace_timeout(on) end
 ---@return string? traceback of where that timer was made, if `trace_timeout` was on
 function kernel.timer_origin(session) end
 
+-- Debugging -----------------------------------------------------------------------------------------------------------
+
+---The running coroutine is the debugger of this service, or is it no longer: what it waits for reaches it while another
+---coroutine is stopped, and messages are held back.
+---@param on boolean
+function kernel.debugger(on) end
+
+---@return thread? thread the coroutine that its hook has stopped
+function kernel.stopped() end
+
+---The stopped coroutine goes on when the running one suspends.
+---@return boolean there is one
+function kernel.go_on() end
+
 return kernel

@@ -22,7 +22,7 @@ use crate::socket::{self, Priority, SocketError, SocketId, SocketInfo, UdpAddres
 /// names up on the calling thread; addresses in digits are not looked up.
 ///
 /// ```
-/// use skynet_rs::{Context, Message, Runtime, Service, ServiceError, SocketData, SocketEvent, SocketEventKind};
+/// use skynet_rs::{Context, Message, Runtime, Service, ServiceError, SocketEvent, SocketEventKind};
 ///
 /// /// Sends back whatever a client sends.
 /// struct Echo;
@@ -35,13 +35,13 @@ use crate::socket::{self, Priority, SocketError, SocketId, SocketInfo, UdpAddres
 ///     }
 ///
 ///     fn handle(&mut self, ctx: &mut Context<'_>, message: Message) -> Result<(), ServiceError> {
-///         let Ok(event) = message.payload.downcast::<SocketEvent>() else { return Ok(()) };
-///         match (event.kind, event.data) {
-///             (SocketEventKind::Accept, _) => ctx.sockets().start(event.accepted())?,
-///             (SocketEventKind::Data, SocketData::Bytes(bytes)) => {
-///                 ctx.sockets().send(event.id, bytes);
+///         let Ok(mut event) = message.payload.downcast::<SocketEvent>() else { return Ok(()) };
+///         match event.kind {
+///             SocketEventKind::Accept => ctx.sockets().start(event.accepted())?,
+///             SocketEventKind::Data => {
+///                 ctx.sockets().send(event.id, event.take_bytes());
 ///             }
-///             (SocketEventKind::Close, _) => ctx.sockets().close(event.id),
+///             SocketEventKind::Close => ctx.sockets().close(event.id),
 ///             _ => {}
 ///         }
 ///         Ok(())

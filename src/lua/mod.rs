@@ -16,6 +16,7 @@ pub(crate) mod kernel;
 pub(crate) mod loader;
 pub(crate) mod modules;
 pub(crate) mod raw;
+pub(crate) mod script;
 pub(crate) mod seri;
 pub(crate) mod vm;
 

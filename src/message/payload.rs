@@ -72,6 +72,53 @@ impl Payload {
         Payload(Repr::Bytes(Block { data, len: bytes.len() }))
     }
 
+    /// A block with the bytes of two slices, one behind the other.
+    pub(crate) fn join(first: &[u8], second: &[u8]) -> Payload {
+        let len = first.len() + second.len();
+        if len == 0 {
+            return Payload::empty();
+        }
+        // SAFETY: `malloc` takes any size; the result is checked below.
+        let data = unsafe { libc::malloc(len) }.cast::<u8>();
+        let Some(data) = NonNull::new(data) else { out_of_memory(len) };
+        // SAFETY: the new block has room for both, and overlaps neither.
+        unsafe {
+            data.as_ptr().copy_from_nonoverlapping(first.as_ptr(), first.len());
+            data.as_ptr().add(first.len()).copy_from_nonoverlapping(second.as_ptr(), second.len());
+        }
+        Payload(Repr::Bytes(Block { data, len }))
+    }
+
+    /// Takes the first bytes away; the block stays the same.
+    pub(crate) fn remove_front(&mut self, count: usize) {
+        match &mut self.0 {
+            Repr::Bytes(block) if count < block.len => {
+                block.len -= count;
+                // SAFETY: the block has `count + len` bytes, and nobody else reads or writes them.
+                unsafe { block.data.as_ptr().copy_from(block.data.as_ptr().add(count), block.len) };
+            }
+            Repr::Shared { start, len, .. } if count < *len as usize => {
+                // Less than `len`, which is a `u32`.
+                *start += count as u32;
+                *len -= count as u32;
+            }
+            Repr::Bytes(_) | Repr::Shared { .. } => self.0 = Repr::Empty,
+            Repr::Empty | Repr::Typed(_) => {}
+        }
+    }
+
+    /// Forgets the bytes from `len` on; the block stays the same.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        match &mut self.0 {
+            Repr::Bytes(block) if len > 0 => block.len = block.len.min(len),
+            Repr::Shared { len: before, .. } if len > 0 => {
+                *before = (*before).min(u32::try_from(len).unwrap_or(u32::MAX));
+            }
+            Repr::Bytes(_) | Repr::Shared { .. } => self.0 = Repr::Empty,
+            Repr::Empty | Repr::Typed(_) => {}
+        }
+    }
+
     /// Wraps a value that is not bytes. It reaches local services only: harbor refuses to carry it.
     #[must_use]
     pub fn typed<T: Any + Send>(value: T) -> Payload {
@@ -489,6 +536,28 @@ mod tests {
         // SAFETY: the pair is the one that `into_raw` gave.
         let payload = unsafe { Payload::from_raw(data, len) };
         assert_eq!(payload.as_bytes(), b"hello");
+    }
+
+    #[test]
+    fn a_block_is_made_of_two_parts_and_loses_its_ends() {
+        let mut payload = Payload::join(b"ab", b"cdefg");
+        assert_eq!(payload.as_bytes(), b"abcdefg");
+        payload.remove_front(2);
+        assert_eq!(payload.as_bytes(), b"cdefg");
+        payload.remove_front(0);
+        payload.truncate(9);
+        payload.truncate(4);
+        assert_eq!(payload.as_bytes(), b"cdef");
+        payload.remove_front(3);
+        assert_eq!(payload.as_bytes(), b"f");
+        payload.remove_front(1);
+        payload.remove_front(1);
+        payload.truncate(1);
+        assert!(payload.into_raw().0.is_null());
+        assert!(Payload::join(b"", b"").into_raw().0.is_null());
+        let mut payload = Payload::from("x");
+        payload.truncate(0);
+        assert!(payload.into_raw().0.is_null());
     }
 
     #[test]

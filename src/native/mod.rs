@@ -1,5 +1,6 @@
-//! Services in Rust that every node has: `logger`, `harbor` and `snlua`.
+//! Services in Rust that every node has: `logger`, `harbor`, `snlua` and `gate`.
 
+mod gate;
 mod harbor;
 mod logger;
 mod snlua;
@@ -19,5 +20,6 @@ pub(crate) fn modules() -> HashMap<String, Factory> {
     add("logger", Arc::new(|args| Ok(Box::new(logger::Logger::new(args)) as Box<dyn Service>)));
     add("harbor", Arc::new(|args| Ok(Box::new(harbor::Harbor::new(args)?) as Box<dyn Service>)));
     add("snlua", Arc::new(|args| Ok(Box::new(snlua::Snlua::new(args)) as Box<dyn Service>)));
+    add("gate", Arc::new(|args| Ok(Box::new(gate::Gate::new(args)) as Box<dyn Service>)));
     modules
 }

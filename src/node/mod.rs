@@ -21,7 +21,7 @@ use crate::handle::Handle;
 use crate::host::{Host, LaunchError, SendError, Stat};
 use crate::message::{Message, MessageKind, Payload, Session};
 use crate::names::Names;
-use crate::post::Post;
+use crate::post::{Guest, Guests, Post};
 use crate::sched::{Options, Scheduler, Stuck, Watcher};
 use crate::service::{Factory, Service};
 use crate::socket::{self, SocketError, Sockets};
@@ -47,6 +47,7 @@ pub(crate) struct Parts {
     pub(crate) mailbox_max: usize,
     pub(crate) long_dispatch: Duration,
     pub(crate) loop_kill: Option<Duration>,
+    pub(crate) when_idle: Option<fn()>,
     pub(crate) env: HashMap<String, String>,
     pub(crate) modules: HashMap<String, Factory>,
     pub(crate) clock: Clock,
@@ -114,6 +115,7 @@ impl Node {
             spare_max: parts.spare_workers,
             long_dispatch: parts.long_dispatch,
             loop_kill: parts.loop_kill,
+            when_idle: parts.when_idle,
         };
         let door = Arc::new(Door(Arc::downgrade(&node)));
         let scheduler = Scheduler::start(options, &node.clock, Arc::clone(&door) as Arc<dyn Watcher>)?;
@@ -136,7 +138,8 @@ impl Node {
             let door = Arc::new(Door(Weak::clone(&self.me)));
             let log_door = Arc::clone(&door);
             let log = Arc::new(move |text: &str| log_door.log(text));
-            let sockets = Sockets::launch(self.clock.clone(), door, log, options.clone())?;
+            let guests = Some(Arc::clone(&door) as Arc<dyn Guests>);
+            let sockets = Sockets::launch(self.clock.clone(), door, log, options.clone(), guests)?;
             let _ = self.sockets.set(sockets);
         }
         self.sockets.get().ok_or(SocketError::Invalid)
@@ -224,7 +227,7 @@ impl Node {
             timer.stop();
         }
         if let Some(sockets) = self.sockets.get() {
-            sockets.stop();
+            sockets.stop(all_ended);
         }
         if let Some(scheduler) = self.scheduler.get().filter(|_| all_ended) {
             scheduler.stop();
@@ -414,7 +417,21 @@ impl Post for Door {
     }
 }
 
+impl Guests for Door {
+    fn join(&self, number: usize) -> Option<Box<dyn Guest>> {
+        self.0.upgrade()?.scheduler.get()?.guest(number)
+    }
+}
+
 impl Watcher for Door {
+    fn guest_is_held(&self, number: usize) {
+        if let Some(node) = self.0.upgrade()
+            && let Some(sockets) = node.sockets.get()
+        {
+            sockets.is_held(number);
+        }
+    }
+
     fn dispatch_lasts(&self, stuck: &Stuck<'_>) {
         let Some(node) = self.0.upgrade() else { return };
         node.table.with(stuck.destination, |cell| cell.endless.store(true, Ordering::Relaxed));

@@ -7,6 +7,7 @@
 //! - `worker.rs`: the loop.
 //! - `runqueue.rs`: the deques, and who takes from whom.
 //! - `park.rs`: sleeping and waking.
+//! - `guest.rs`: a thread of another engine that runs tasks between its own work.
 //! - `monitor.rs`: turns that do not end, spare workers.
 //!
 //! # Waking
@@ -17,6 +18,8 @@
 
 pub(crate) mod park;
 
+#[cfg(not(loom))]
+mod guest;
 #[cfg(not(loom))]
 mod monitor;
 #[cfg(not(loom))]

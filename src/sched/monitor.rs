@@ -30,6 +30,9 @@ const HELD_AFTER: Duration = Duration::from_micros(1800);
 /// For so long a spare worker stays though the workers are free again.
 const SPARE_STAYS: Duration = Duration::from_millis(50);
 
+/// So many looks, which are made while somebody works, lie between two housekeepings.
+const HOUSE_TICKS: u64 = 50;
+
 /// Hears of dispatches that last.
 pub(crate) trait Watcher: Send + Sync {
     /// A dispatch has lasted for the limit, or for the limit again. Called on the monitor's thread, which
@@ -39,6 +42,11 @@ pub(crate) trait Watcher: Send + Sync {
     /// A dispatch has lasted for so long that it is to be interrupted. Called again every tick until it ends.
     fn kill_loop(&self, stuck: &Stuck<'_>) {
         let _ = stuck;
+    }
+
+    /// A turn does not end on the guest with this number: its own work waits. Called again every tick until it ends.
+    fn guest_is_held(&self, number: usize) {
+        let _ = number;
     }
 }
 
@@ -69,6 +77,8 @@ pub(super) struct Monitor {
     /// It sleeps until a worker wakes up.
     parked: AtomicBool,
     ticks: AtomicU64,
+    /// How often all workers were sent to do what is done when idle.
+    house: AtomicU64,
 }
 
 impl Monitor {
@@ -76,6 +86,11 @@ impl Monitor {
     #[inline]
     pub(super) fn ticks(&self) -> u64 {
         self.ticks.load(Ordering::Relaxed)
+    }
+
+    /// The number of the latest housekeeping.
+    pub(super) fn house(&self) -> u64 {
+        self.house.load(Ordering::Relaxed)
     }
 
     /// A worker is awake.
@@ -105,8 +120,11 @@ pub(super) fn run<T: Task>(scheduler: &std::sync::Arc<Shared<T>>) {
     let shared: &Shared<T> = scheduler;
     let _ = shared.monitor.thread.set(thread::current());
     let now = real_now();
-    let mut watch =
-        Watch { records: shared.seats.iter().map(|_| Record::new(now)).collect(), spare_until: now };
+    let mut watch = Watch {
+        records: shared.seats.iter().map(|_| Record::new(now)).collect(),
+        spare_until: now,
+        house_tick: 0,
+    };
     // It outlives the workers: one that is caught in a loop at the end must still be interrupted.
     while !(shared.is_stopped() && shared.has_ended()) {
         doze(TICK);
@@ -114,7 +132,7 @@ pub(super) fn run<T: Task>(scheduler: &std::sync::Arc<Shared<T>>) {
         watch.look(scheduler, real_now());
         // It does not linger: being woken by each of many short messages costs less than looking all the
         // while.
-        if shared.all_sleep() && shared.places() <= shared.options.workers {
+        if shared.all_sleep() && shared.places() <= shared.options.workers && !watch.keep_house(shared) {
             rest(shared);
         }
     }
@@ -137,6 +155,8 @@ struct Watch {
     records: Vec<Record>,
     /// Until when the number of places is not lowered.
     spare_until: RealTime,
+    /// The tick at which all workers were last sent to do what is done when idle.
+    house_tick: u64,
 }
 
 struct Record {
@@ -166,7 +186,11 @@ impl Watch {
                 seat.overdue.store(record.turn, Ordering::Relaxed);
                 behind |= shared.queues.waiting(index) > 0;
             }
-            held += usize::from(age >= HELD_AFTER);
+            match index.checked_sub(shared.guest_seat(0)) {
+                None => held += usize::from(age >= HELD_AFTER),
+                Some(number) if age >= HELD_AFTER => shared.watcher.guest_is_held(number),
+                Some(_) => {}
+            }
             if let Some(age) = record.dispatch_age(seat, now) {
                 record.report(shared, seat, age);
             }
@@ -181,6 +205,19 @@ impl Watch {
         } else if held >= shared.active() {
             Scheduler::add_worker(shared);
         }
+    }
+
+    /// After a time of work, has each worker do once what is done when idle: those that fell asleep first may have the
+    /// most to do since. Answers whether they do.
+    fn keep_house<T: Task>(&mut self, shared: &Shared<T>) -> bool {
+        let tick = shared.monitor.ticks();
+        let due = shared.options.when_idle.is_some() && tick.wrapping_sub(self.house_tick) >= HOUSE_TICKS;
+        if due {
+            self.house_tick = tick;
+            shared.monitor.house.fetch_add(1, Ordering::Relaxed);
+            shared.park.wake_sleeping();
+        }
+        due
     }
 
     /// Says how many workers may be on duty: as many as are configured, and one for each that is held.

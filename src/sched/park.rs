@@ -154,11 +154,20 @@ impl Park {
         true
     }
 
+    /// Wakes everybody who sleeps on duty; they search.
+    pub(crate) fn wake_sleeping(&self) {
+        self.ring_sleeping(&mut lock(&self.rooms));
+    }
+
+    fn ring_sleeping(&self, rooms: &mut Rooms) {
+        self.counts.fetch_sub(rooms.sleeping.len() * (SLEEPING - SEARCHING), Ordering::SeqCst);
+        rooms.sleeping.drain(..).for_each(|seat| self.bells[seat].ring());
+    }
+
     /// Wakes everybody, on duty or off, at the end of the scheduler.
     pub(crate) fn wake_all(&self) {
         let mut rooms = lock(&self.rooms);
-        let Rooms { sleeping, off_duty } = &mut *rooms;
-        self.counts.fetch_sub(sleeping.len() * (SLEEPING - SEARCHING), Ordering::SeqCst);
-        sleeping.drain(..).chain(off_duty.drain(..)).for_each(|seat| self.bells[seat].ring());
+        self.ring_sleeping(&mut rooms);
+        rooms.off_duty.drain(..).for_each(|seat| self.bells[seat].ring());
     }
 }

@@ -10,6 +10,7 @@ use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Arc, Mutex, lock, spawn_engine};
 
+use super::guest::GUESTS;
 use super::monitor::{self, Monitor, Watcher};
 use super::park::Park;
 use super::runqueue::{Local, RunQueues};
@@ -27,17 +28,25 @@ pub(crate) struct Options {
     pub(crate) long_dispatch: Duration,
     /// A dispatch that lasts for so long is to be interrupted.
     pub(crate) loop_kill: Option<Duration>,
+    /// Called on each worker when all have run out of work, after some 50 ms of it.
+    pub(crate) when_idle: Option<fn()>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { workers: 8, spare_max: 8, long_dispatch: Duration::from_secs(5), loop_kill: None }
+        Options {
+            workers: 8,
+            spare_max: 8,
+            long_dispatch: Duration::from_secs(5),
+            loop_kill: None,
+            when_idle: None,
+        }
     }
 }
 
 /// Runs tasks of one kind on its workers.
 pub(crate) struct Scheduler<T: Task> {
-    shared: Arc<Shared<T>>,
+    pub(super) shared: Arc<Shared<T>>,
 }
 
 /// What the threads of a scheduler share.
@@ -57,12 +66,16 @@ pub(super) struct Shared<T: Task> {
     active: AtomicUsize,
     /// How many may be on duty, as the monitor sees it.
     places: AtomicUsize,
+    /// Guests that run tasks at the moment.
+    pub(super) guests: AtomicUsize,
     threads: Mutex<Threads<T>>,
 }
 
 struct Threads<T> {
     /// The deques of seats without a thread; the next one to start is last.
     vacant: Vec<Local<Arc<T>>>,
+    /// Those of guests that have not come, by their numbers.
+    guests: Vec<Option<Local<Arc<T>>>>,
     workers: Vec<JoinHandle<()>>,
     monitor: Option<JoinHandle<()>>,
 }
@@ -79,11 +92,13 @@ impl<T: Task> Scheduler<T> {
     ) -> io::Result<Arc<Self>> {
         options.workers = options.workers.max(1);
         let workers = options.workers;
-        let (queues, mut vacant) = RunQueues::new(workers + options.spare_max);
+        let worker_seats = workers + options.spare_max;
+        let (queues, mut vacant) = RunQueues::new(worker_seats + GUESTS);
+        let guests = vacant.drain(worker_seats..).map(Some).collect();
         vacant.reverse();
         let shared = Arc::new(Shared {
-            park: Park::new(vacant.len()),
-            seats: vacant.iter().map(|_| CachePadded::default()).collect(),
+            park: Park::new(worker_seats),
+            seats: (0..worker_seats + GUESTS).map(|_| CachePadded::default()).collect(),
             options,
             queues,
             monitor: Monitor::default(),
@@ -93,7 +108,8 @@ impl<T: Task> Scheduler<T> {
             alive: AtomicUsize::new(0),
             active: AtomicUsize::new(0),
             places: AtomicUsize::new(workers),
-            threads: Mutex::new(Threads { vacant, workers: Vec::new(), monitor: None }),
+            guests: AtomicUsize::new(0),
+            threads: Mutex::new(Threads { vacant, guests, workers: Vec::new(), monitor: None }),
         });
         let follower: Arc<dyn Follower> = shared.clone();
         clock.follow(Arc::downgrade(&follower));
@@ -222,9 +238,22 @@ impl<T: Task> Shared<T> {
         }
     }
 
-    /// Whether all workers have come to their ends.
+    /// Whether all workers have come to their ends, and guests run nothing more.
     pub(super) fn has_ended(&self) -> bool {
-        self.alive.load(Ordering::SeqCst) == 0
+        self.alive.load(Ordering::SeqCst) == 0 && self.guests.load(Ordering::SeqCst) == 0
+    }
+
+    /// The seat of the guest with this number.
+    pub(super) fn guest_seat(&self, number: usize) -> usize {
+        self.seats.len() - GUESTS + number
+    }
+
+    /// The deque of that seat, once.
+    pub(super) fn take_guest_seat(&self, number: usize) -> Option<Local<Arc<T>>> {
+        if self.is_stopped() {
+            return None;
+        }
+        lock(&self.threads).guests.get_mut(number)?.take()
     }
 
     /// Workers on duty.
@@ -232,8 +261,9 @@ impl<T: Task> Shared<T> {
         self.active.load(Ordering::SeqCst)
     }
 
+    /// Whether no thread runs a task, or looks for one.
     pub(super) fn all_sleep(&self) -> bool {
-        self.park.sleeping() >= self.active()
+        self.park.sleeping() >= self.active() && self.guests.load(Ordering::SeqCst) == 0
     }
 
     pub(super) fn places(&self) -> usize {

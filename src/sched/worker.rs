@@ -138,11 +138,32 @@ pub(super) fn is_here(scheduler: usize) -> bool {
         .unwrap_or(false)
 }
 
+/// Makes the calling thread one that has a deque of the scheduler `scheduler`; false where it has one already.
+pub(super) fn belong(scheduler: usize, local: Rc<dyn Any>) -> bool {
+    CURRENT.with(|cell| cell.set(Current { scheduler, local }).is_ok())
+}
+
+/// Runs a task for a turn on this seat; gives it back where more is waiting.
+#[inline]
+pub(super) fn run_turn<T: Task>(
+    seat: &Seat,
+    task: Arc<T>,
+    scratch: &mut VecDeque<Message>,
+) -> Option<Arc<T>> {
+    let number = seat.turn.load(Ordering::Relaxed).wrapping_add(1);
+    seat.turn.store(number, Ordering::Relaxed);
+    let more = task.run(&mut Turn { seat, number, scratch });
+    seat.dispatch.store(0, Ordering::Relaxed);
+    seat.turn.store(number.wrapping_add(1), Ordering::Relaxed);
+    debug_assert!(scratch.is_empty(), "a task left messages behind");
+    give_back(scratch);
+    more.then_some(task)
+}
+
 /// The body of a worker thread.
 pub(super) fn run<T: Task>(shared: &Shared<T>, local: Local<Arc<T>>) {
     let local = Rc::new(local);
-    let current = Current { scheduler: shared.identity(), local: local.clone() };
-    CURRENT.with(|cell| assert!(cell.set(current).is_ok(), "a thread is the worker of one scheduler"));
+    assert!(belong(shared.identity(), local.clone()), "a thread is the worker of one scheduler");
     let mut worker = Worker {
         shared,
         seat: local.seat(),
@@ -152,6 +173,7 @@ pub(super) fn run<T: Task>(shared: &Shared<T>, local: Local<Arc<T>>) {
         searching: false,
         turns: 0,
         tick: 0,
+        kept_house: 0,
     };
     while !shared.is_stopped() {
         match worker.next() {
@@ -178,6 +200,8 @@ struct Worker<'a, T: Task> {
     turns: u32,
     /// The monitor's tick at that time.
     tick: u64,
+    /// The housekeeping that it took part in last; see the monitor.
+    kept_house: u64,
 }
 
 impl<T: Task> Worker<'_, T> {
@@ -257,18 +281,8 @@ impl<T: Task> Worker<'_, T> {
     }
 
     fn turn(&mut self, task: Arc<T>) {
-        let seat: &Seat = &self.shared.seats[self.seat];
-        let number = seat.turn.load(Ordering::Relaxed).wrapping_add(1);
-        seat.turn.store(number, Ordering::Relaxed);
-        let more = task.run(&mut Turn { seat, number, scratch: &mut self.scratch });
-        seat.dispatch.store(0, Ordering::Relaxed);
-        seat.turn.store(number.wrapping_add(1), Ordering::Relaxed);
-        debug_assert!(self.scratch.is_empty(), "a task left messages behind");
-        give_back(&mut self.scratch);
-        if more {
+        if let Some(task) = run_turn(&self.shared.seats[self.seat], task, &mut self.scratch) {
             self.local.push(task);
-        } else {
-            drop(task);
         }
         if self.shared.has_excess() {
             self.leave();
@@ -280,6 +294,7 @@ impl<T: Task> Worker<'_, T> {
         if self.shared.has_excess() && self.leave() {
             return;
         }
+        self.call_when_idle();
         let park = &self.shared.park;
         park.announce(self.seat, std::mem::take(&mut self.searching));
         if self.shared.is_stopped() || self.shared.queues.has_surplus() {
@@ -289,6 +304,17 @@ impl<T: Task> Worker<'_, T> {
         }
         self.searching = true;
         self.shared.monitor.nudge();
+    }
+
+    /// What the embedder wants done after a time of work.
+    fn call_when_idle(&mut self) {
+        let house = self.shared.monitor.house();
+        if house != self.kept_house
+            && let Some(call) = self.shared.options.when_idle
+        {
+            self.kept_house = house;
+            call();
+        }
     }
 
     /// Goes off duty, if there are still more workers than needed; its tasks go to the others.

@@ -8,7 +8,7 @@ use super::event::{SocketEvent, SocketEventKind, error_text};
 use super::ids::SocketId;
 use super::line::{Line, Stream, descriptor_limit};
 use super::reactor::Reactor;
-use super::state::{Socket, SocketKind};
+use super::state::SocketKind;
 use super::table::{Entry, Phase};
 use crate::clock::real_now;
 use crate::sync::{Arc, lock};
@@ -77,7 +77,7 @@ impl Reactor {
         let now_cs = self.shared.clock.centiseconds();
         let Some(listener) = self.table.get(id) else { return false };
         let owner = listener.owner;
-        let socket = self.shared.slots.reserve(|id| Socket::new(id, owner, SocketKind::Unknown));
+        let socket = self.shared.slots.reserve(|id| self.shared.socket(id, owner, SocketKind::Unknown));
         let Some(socket) = socket else { return false };
         listener.socket.count_read(1, now_cs);
         let line = Arc::new(Line::Stream(stream));

@@ -41,6 +41,8 @@ pub(super) enum Command {
     Failed(Arc<Socket>, String),
     Start(SocketId, Handle),
     Pause(SocketId),
+    /// The owner has caught up.
+    Resume(SocketId),
     Close(SocketId),
     Shutdown(SocketId),
     /// Look what the senders of this socket have left.

@@ -44,6 +44,7 @@ impl Reactor {
             let Phase::Connecting(targets) = &mut entry.phase else { return };
             // Closes the descriptor of the attempt before.
             entry.line = None;
+            entry.hangup = false;
             let Some(target) = targets.pop_front() else { break };
             match Stream::connect(&target) {
                 Ok(stream) => {

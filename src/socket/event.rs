@@ -6,8 +6,11 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
+use super::credit::Credit;
 use super::ids::SocketId;
+use super::state::Socket;
 use crate::message::Payload;
+use crate::sync::Arc;
 
 /// A longer text is cut: receivers of the original's structure have room for so many bytes.
 const TEXT_MAX: usize = 128;
@@ -44,6 +47,8 @@ pub struct SocketEvent {
     pub ud: i32,
     /// What comes with it.
     pub data: SocketData,
+    /// Counts the bytes until the event is handled.
+    _credit: Option<Credit>,
 }
 
 /// What comes with an event.
@@ -60,17 +65,31 @@ pub enum SocketData {
 impl SocketEvent {
     pub(super) fn text(kind: SocketEventKind, id: SocketId, ud: i32, text: &str) -> SocketEvent {
         let end = (0..=TEXT_MAX.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-        SocketEvent { kind, id, ud, data: SocketData::Text(text[..end].to_owned()) }
+        SocketEvent { kind, id, ud, data: SocketData::Text(text[..end].to_owned()), _credit: None }
     }
 
-    pub(super) fn data(id: SocketId, bytes: &[u8]) -> SocketEvent {
+    pub(super) fn data(socket: &Arc<Socket>, bytes: &[u8]) -> SocketEvent {
         let data = SocketData::Bytes(Payload::copy_from(bytes));
-        SocketEvent { kind: SocketEventKind::Data, id, ud: number(bytes.len()), data }
+        let credit = Some(Credit::new(socket, bytes.len()));
+        SocketEvent {
+            kind: SocketEventKind::Data,
+            id: socket.id,
+            ud: number(bytes.len()),
+            data,
+            _credit: credit,
+        }
     }
 
-    pub(super) fn datagram(id: SocketId, bytes: &[u8], from: SocketAddr) -> SocketEvent {
+    pub(super) fn datagram(socket: &Arc<Socket>, bytes: &[u8], from: SocketAddr) -> SocketEvent {
         let data = SocketData::Datagram(Payload::copy_from(bytes), UdpAddress::from(from));
-        SocketEvent { kind: SocketEventKind::Udp, id, ud: number(bytes.len()), data }
+        let credit = Some(Credit::new(socket, bytes.len()));
+        SocketEvent {
+            kind: SocketEventKind::Udp,
+            id: socket.id,
+            ud: number(bytes.len()),
+            data,
+            _credit: credit,
+        }
     }
 
     /// The new socket that an [`Accept`](SocketEventKind::Accept) event tells of.

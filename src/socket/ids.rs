@@ -134,7 +134,7 @@ mod tests {
     use crate::socket::state::SocketKind;
 
     fn take(slots: &Slots) -> Option<SocketId> {
-        slots.reserve(|id| Socket::new(id, Handle::NONE, SocketKind::Unknown)).map(|socket| socket.id)
+        slots.reserve(|id| Socket::new(id, Handle::NONE, SocketKind::Unknown, None)).map(|socket| socket.id)
     }
 
     #[test]

@@ -7,9 +7,10 @@
 //! - `event.rs`: what a service hears.
 //! - `ids.rs`: from an id to its socket, on any thread.
 //! - `state.rs`: a socket as all threads see it; `out.rs`: its out-queue and who writes.
+//! - `credit.rs`: what of a socket is on its way to its owner.
 //! - `line.rs`: the descriptor; `address.rs`: addresses as texts.
 //! - `command.rs`: what the reactor is asked for.
-//! - `reactor.rs`: its loop; `table.rs`: what it knows; `stream.rs`, `accept.rs`, `connect.rs`: its turns.
+//! - `driver.rs`: its threads; `reactor.rs`: what they do; `table.rs`: what it knows; `stream.rs`, `accept.rs`, `connect.rs`: its turns.
 //! - `resolver.rs`: the threads that look names up.
 //!
 //! # Who does what
@@ -25,6 +26,8 @@ mod accept;
 mod address;
 mod command;
 mod connect;
+mod credit;
+mod driver;
 mod event;
 mod ids;
 mod line;
@@ -43,6 +46,7 @@ use std::os::fd::RawFd;
 
 use self::address::Target;
 use self::command::{Command, Inbox};
+use self::driver::Driver;
 use self::ids::Slots;
 use self::line::{Line, Listener, Stream};
 use self::reactor::Reactor;
@@ -51,7 +55,7 @@ use self::state::Socket;
 use crate::clock::Clock;
 use crate::handle::Handle;
 use crate::message::Payload;
-use crate::post::Post;
+use crate::post::{Guests, Post};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::thread::JoinHandle;
 use crate::sync::{Arc, Mutex, lock, spawn_engine};
@@ -104,13 +108,14 @@ pub(crate) struct Sockets(Arc<Engine>);
 
 struct Engine {
     shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    driver: Arc<Driver>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// What the reactor and its callers have in common.
 struct Shared {
     slots: Slots,
-    inbox: Inbox,
+    inbox: Arc<Inbox>,
     resolver: Resolver,
     clock: Clock,
     post: Arc<dyn Post>,
@@ -129,11 +134,12 @@ impl Sockets {
         post: Arc<dyn Post>,
         log: Log,
         options: Options,
+        guests: Option<Arc<dyn Guests>>,
     ) -> io::Result<Sockets> {
         let poll = mio::Poll::new()?;
         let shared = Arc::new(Shared {
             slots: Slots::new(),
-            inbox: Inbox::new(mio::Waker::new(poll.registry(), reactor::WAKE)?),
+            inbox: Arc::new(Inbox::new(mio::Waker::new(poll.registry(), reactor::WAKE)?)),
             resolver: Resolver::default(),
             clock,
             post,
@@ -141,9 +147,17 @@ impl Sockets {
             options,
             stopped: AtomicBool::new(false),
         });
-        let mut reactor = Reactor::new(shared.clone(), poll);
-        let thread = spawn_engine("reactor", move || reactor.run())?;
-        Ok(Sockets(Arc::new(Engine { shared, thread: Mutex::new(Some(thread)) })))
+        // Who runs no services is never held, and needs nobody who stands by.
+        let threads = if guests.is_some() { driver::THREADS } else { 1 };
+        let driver = Arc::new(Driver::new(Reactor::new(shared.clone(), poll), guests));
+        // From here on a failure drops the engine, which ends the threads there are.
+        let sockets = Sockets(Arc::new(Engine { shared, driver, threads: Mutex::new(Vec::new()) }));
+        for number in 0..threads {
+            let driver = sockets.0.driver.clone();
+            let thread = spawn_engine(&format!("reactor-{number}"), move || driver.run(number))?;
+            lock(&sockets.0.threads).push(thread);
+        }
+        Ok(sockets)
     }
 
     /// Listens on an address, or on a path where `host` is `unix:/path`; no host means all of IPv4, and port 0 any.
@@ -308,7 +322,8 @@ impl Sockets {
         let shared = &self.0.shared;
         let len_max = shared.options.buffer_max.unwrap_or(usize::MAX);
         let sent = socket.send(payload, priority, to, len_max, shared.clock.centiseconds());
-        if sent.tell {
+        // Of room for a socket that nobody has started the poll tells nothing, unless the reactor asks it to.
+        if sent.tell || (socket.kind() == SocketKind::Unknown && socket.is_waiting()) {
             self.push(Command::Flush(socket.id));
         }
         sent.taken
@@ -419,9 +434,15 @@ impl Sockets {
         Ok(found)
     }
 
-    /// Ends the engine and closes all sockets; nobody hears of it.
-    pub(crate) fn stop(&self) {
-        self.0.stop();
+    /// The thread with this number is held by a service: another one takes the network over.
+    pub(crate) fn is_held(&self, number: usize) {
+        self.0.driver.is_held(number);
+    }
+
+    /// Ends the engine and closes all sockets; nobody hears of it. Waits for its threads only if told so: one of them may
+    /// be held by a service that does not end.
+    pub(crate) fn stop(&self, waits: bool) {
+        self.0.stop(waits);
     }
 
     fn open(&self, socket: Arc<Socket>, line: Line, text: Option<&'static str>) {
@@ -435,7 +456,7 @@ impl Sockets {
         if shared.stopped.load(Ordering::Relaxed) {
             return Err(SocketError::Full);
         }
-        shared.slots.reserve(|id| Socket::new(id, owner, kind)).ok_or(SocketError::Full)
+        shared.slots.reserve(|id| shared.socket(id, owner, kind)).ok_or(SocketError::Full)
     }
 
     fn push(&self, command: Command) {
@@ -443,14 +464,24 @@ impl Sockets {
     }
 }
 
+impl Shared {
+    fn socket(&self, id: SocketId, owner: Handle, kind: SocketKind) -> Socket {
+        Socket::new(id, owner, kind, Some(self.inbox.clone()))
+    }
+}
+
 impl Engine {
-    fn stop(&self) {
+    fn stop(&self, waits: bool) {
         self.shared.stopped.store(true, Ordering::Relaxed);
         self.shared.resolver.stop();
         self.shared.inbox.push(Command::Stop);
-        if let Some(thread) = lock(&self.thread).take()
-            && thread.thread().id() != std::thread::current().id()
-        {
+        let threads = std::mem::take(&mut *lock(&self.threads));
+        if threads.iter().any(|thread| thread.thread().id() == std::thread::current().id()) {
+            // A service that ran on it was the node's last owner: it cannot wait for itself, or for the other one.
+            self.driver.stop();
+            return;
+        }
+        for thread in threads.into_iter().filter(|_| waits) {
             // It cannot have panicked: that would have ended the process.
             let _ = thread.join();
         }
@@ -459,7 +490,7 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.stop();
+        self.stop(true);
     }
 }
 

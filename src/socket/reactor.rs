@@ -1,4 +1,4 @@
-//! The reactor: the one thread that waits for the network.
+//! The reactor: what waits for the network, on one thread at a time (see `driver.rs`).
 //!
 //! It reads and accepts, writes what senders had to leave in the out-queues, does what the [`Inbox`] asks for, and
 //! is the only one that makes events. It never blocks but in its poll.
@@ -45,6 +45,7 @@ const STARVED_RETRY: Duration = Duration::from_millis(50);
 pub(super) struct Reactor {
     pub(super) shared: Arc<Shared>,
     pub(super) poll: Poll,
+    events: Events,
     pub(super) table: Table,
     /// Sockets that want another turn.
     ready: VecDeque<SocketId>,
@@ -64,6 +65,7 @@ impl Reactor {
         Reactor {
             shared,
             poll,
+            events: Events::with_capacity(EVENTS_MAX),
             table: Table::default(),
             ready: VecDeque::new(),
             starved: Vec::new(),
@@ -74,41 +76,43 @@ impl Reactor {
         }
     }
 
-    pub(super) fn run(&mut self) {
-        let mut events = Events::with_capacity(EVENTS_MAX);
-        loop {
-            let timeout = if !self.shared.inbox.may_sleep() || !self.ready.is_empty() {
-                Some(Duration::ZERO)
-            } else {
-                (!self.starved.is_empty()).then_some(STARVED_RETRY)
-            };
-            match self.poll.poll(&mut events, timeout) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => events.clear(),
-                // Nothing that comes from outside can cause this.
-                Err(error) => panic!("the reactor cannot poll: {error}"),
-            }
-            self.shared.inbox.awake();
-            // Before the events: a service that takes a socket over and writes at once must get the answer, and the event of
-            // that answer comes with the command or after it.
-            if !self.commands() {
-                return;
-            }
-            for event in events.iter().filter(|event| event.token() != WAKE) {
-                let Ok(number) = i32::try_from(event.token().0) else { continue };
-                let hangup = event.is_read_closed();
-                self.event(
-                    SocketId::new(number),
-                    Edge {
-                        readable: event.is_readable() || hangup,
-                        writable: event.is_writable() || event.is_write_closed(),
-                        hangup,
-                        error: event.is_error(),
-                    },
-                );
-            }
-            self.turns();
+    /// Waits for the network and does what is to be done; without a wait if its thread is `busy` otherwise. Answers
+    /// whether the reactor goes on.
+    pub(super) fn step(&mut self, busy: bool) -> bool {
+        let timeout = if busy || !self.shared.inbox.may_sleep() || !self.ready.is_empty() {
+            Some(Duration::ZERO)
+        } else {
+            (!self.starved.is_empty()).then_some(STARVED_RETRY)
+        };
+        match self.poll.poll(&mut self.events, timeout) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
+            // Nothing that comes from outside can cause this.
+            Err(error) => panic!("the reactor cannot poll: {error}"),
         }
+        self.shared.inbox.awake();
+        // Before the events: a service that takes a socket over and writes at once must get the answer, and the event of
+        // that answer comes with the command or after it.
+        if !self.commands() {
+            return false;
+        }
+        let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        for event in events.iter().filter(|event| event.token() != WAKE) {
+            let Ok(number) = i32::try_from(event.token().0) else { continue };
+            let hangup = event.is_read_closed();
+            self.event(
+                SocketId::new(number),
+                Edge {
+                    readable: event.is_readable() || hangup,
+                    writable: event.is_writable() || event.is_write_closed(),
+                    hangup,
+                    error: event.is_error(),
+                },
+            );
+        }
+        self.events = events;
+        self.turns();
+        true
     }
 
     fn event(&mut self, id: SocketId, edge: Edge) {
@@ -116,6 +120,8 @@ impl Reactor {
         let Some(entry) = self.table.get(id) else { return };
         match entry.phase {
             Phase::Connecting(_) => {
+                // The peer may have said all it had to say by now, and this edge be the last one.
+                entry.hangup |= edge.hangup;
                 if edge.writable || edge.error || edge.hangup {
                     self.connect_event(id);
                 }
@@ -168,6 +174,7 @@ impl Reactor {
                         entry.set_reading(false);
                     }
                 }
+                Command::Resume(id) => self.again(id),
                 Command::Close(id) => self.close(id),
                 Command::Shutdown(id) => self.shutdown(id),
                 Command::Flush(id) => self.flush_turn(id),
@@ -249,7 +256,7 @@ impl Reactor {
 
     /// A service wants to hear of this socket: for the first time, in place of another, or after a pause.
     fn start(&mut self, id: SocketId, owner: Handle) {
-        // Matched by Lua code: keep the words of all four texts.
+        // Matched by Lua code: keep the words of all texts.
         let Some(entry) = self.table.get(id) else {
             self.tell(owner, SocketEvent::text(SocketEventKind::Error, id, 0, "invalid socket"));
             return;
@@ -282,9 +289,14 @@ impl Reactor {
                 entry.set_reading(true);
                 // Of one that cannot be written to the new owner hears the close, as soon as it is read.
                 let well = !entry.write_failed;
+                let is_first = std::mem::take(&mut entry.early);
+                if is_first && well {
+                    entry.socket.set_kind(super::SocketKind::Tcp);
+                }
                 self.table.set_owner(id, owner);
                 if well {
-                    self.tell(owner, SocketEvent::text(SocketEventKind::Connect, id, 0, "transfer"));
+                    let text = if is_first { "start" } else { "transfer" };
+                    self.tell(owner, SocketEvent::text(SocketEventKind::Connect, id, 0, text));
                 }
                 self.again(id);
             }

@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 
+use super::command::Inbox;
+use super::credit::Undelivered;
 use super::ids::SocketId;
 use super::out::{Out, Priority, Sent};
 use crate::handle::Handle;
 use crate::message::Payload;
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use crate::sync::{Mutex, lock};
+use crate::sync::{Arc, Mutex, lock};
 
 /// What a socket is at the moment. The numbers are those of the original's `socket_info`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,6 +40,8 @@ pub(super) struct Socket {
     /// Bytes, or connections of a listener.
     read: Count,
     written: Count,
+    /// What its owner has not come to yet.
+    pub(super) undelivered: Undelivered,
     /// Locked by a sender while it writes, and by the reactor to flush. Nothing else is locked within.
     pub(super) out: Mutex<Out>,
 }
@@ -57,7 +61,7 @@ impl Count {
 }
 
 impl Socket {
-    pub(super) fn new(id: SocketId, owner: Handle, kind: SocketKind) -> Socket {
+    pub(super) fn new(id: SocketId, owner: Handle, kind: SocketKind, inbox: Option<Arc<Inbox>>) -> Socket {
         Socket {
             id,
             owner: AtomicU32::new(owner.as_u32()),
@@ -66,6 +70,7 @@ impl Socket {
             waiting: AtomicBool::new(false),
             read: Count::default(),
             written: Count::default(),
+            undelivered: Undelivered::new(inbox),
             out: Mutex::new(Out::new()),
         }
     }

@@ -11,6 +11,7 @@ use super::line::Line;
 use super::out::{Fault, Flushed};
 use super::reactor::Reactor;
 use super::state::SocketKind;
+use super::table::Phase;
 use crate::sync::lock;
 
 /// So often one socket is read before the others have their turn.
@@ -29,7 +30,7 @@ impl Reactor {
             self.discard_turn(id);
             return;
         }
-        if entry.read_done || !(entry.reading || force) {
+        if entry.read_done || !(entry.reading || force) || entry.socket.undelivered.must_wait() {
             return;
         }
         let now_cs = self.shared.clock.centiseconds();
@@ -41,7 +42,8 @@ impl Reactor {
                         Ok(0) => break Ok(()),
                         Ok(len) => {
                             entry.socket.count_read(len, now_cs);
-                            self.shared.tell(entry.owner, SocketEvent::data(id, &self.buffer[..len]));
+                            self.shared
+                                .tell(entry.owner, SocketEvent::data(&entry.socket, &self.buffer[..len]));
                             // A short read has emptied the socket: the next edge tells of more. But the edge of
                             // the end may be over, and a terminal gives line by line.
                             if len < self.buffer.len() && !entry.hangup && !stream.is_lent() {
@@ -72,8 +74,10 @@ impl Reactor {
                     match socket.recv_from(&mut self.buffer) {
                         Ok((len, from)) => {
                             entry.socket.count_read(len, now_cs);
-                            self.shared
-                                .tell(entry.owner, SocketEvent::datagram(id, &self.buffer[..len], from));
+                            self.shared.tell(
+                                entry.owner,
+                                SocketEvent::datagram(&entry.socket, &self.buffer[..len], from),
+                            );
                         }
                         Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                         Err(error) => {
@@ -173,9 +177,21 @@ impl Reactor {
                 self.read_turn(id, false);
                 self.end(id);
             }
+            Flushed::Blocked if matches!(entry.phase, Phase::Waiting) => self.open_early(id),
             Flushed::Empty | Flushed::Blocked => {}
             Flushed::More => self.again(id),
             Flushed::Fault(fault) => self.fault(id, fault),
+        }
+    }
+
+    /// What was sent to an accepted socket before its start waits for room: only the poll can tell of that.
+    #[cold]
+    fn open_early(&mut self, id: SocketId) {
+        let Some(entry) = self.table.get(id) else { return };
+        (entry.phase, entry.early) = (Phase::Open, true);
+        let line = entry.line.clone();
+        if line.is_none_or(|line| self.register(id, &line).is_err()) {
+            self.fail(id, "enable write failed");
         }
     }
 

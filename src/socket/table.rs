@@ -30,6 +30,8 @@ pub(super) struct Entry {
     pub(super) closing: bool,
     /// The owner has heard of the close.
     pub(super) close_told: bool,
+    /// Nobody has started it yet, but bytes wait to be written: so the poll knows it, and it counts as open.
+    pub(super) early: bool,
     /// Whether it waits in the reactor's line of those that want another turn.
     pub(super) queued: bool,
 }
@@ -60,6 +62,7 @@ impl Entry {
             write_failed: false,
             closing: false,
             close_told: false,
+            early: false,
             queued: false,
         }
     }

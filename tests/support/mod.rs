@@ -2,7 +2,9 @@
 #![allow(dead_code, missing_docs, unreachable_pub)] // Each test file uses its part of this.
 #![allow(clippy::disallowed_methods)] // A test's patience is measured in real time.
 
+pub mod client;
 pub mod package;
+pub mod script;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex};

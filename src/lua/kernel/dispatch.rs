@@ -24,6 +24,22 @@ use crate::socket::SocketEvent;
 impl Kernel {
     /// Handles one message.
     pub(crate) unsafe fn handle_message(kernel: *mut Kernel, message: Message) {
+        if !(*kernel).stopped {
+            Kernel::receive(kernel, message);
+        } else if let Some(message) = Kernel::unless_held(kernel, message) {
+            Kernel::receive(kernel, message);
+        }
+        if (*kernel).held_len() > 0 {
+            while let Some(message) = (*kernel).next_held() {
+                Kernel::receive(kernel, message);
+            }
+        }
+        if (*kernel).memory().used() > (*kernel).memory_warning {
+            Kernel::warn_of_memory(kernel);
+        }
+    }
+
+    unsafe fn receive(kernel: *mut Kernel, message: Message) {
         let Message { source, session, kind, mut payload } = message;
         let session = Session::number(session);
         (*kernel).current = Current { source, session, size: payload.len() };
@@ -49,9 +65,6 @@ impl Kernel {
             Mode::Deaf => (*kernel).refuse(Origin { source, session: Session::new(session) }),
         }
         (*kernel).event = std::ptr::null_mut();
-        if (*kernel).memory().used() > (*kernel).memory_warning {
-            Kernel::warn_of_memory(kernel);
-        }
     }
 
     /// Dispatches a message whose bytes `owner` holds, or somebody else.
@@ -174,7 +187,8 @@ impl Kernel {
         }
     }
 
-    /// A request failed; or, without a session, its sender is dead.
+    /// A request failed; or, without a session, its sender is dead. For a coroutine that sleeps it is a wake-up, which
+    /// may come too late: that is how one service wakes a coroutine of another.
     pub(crate) unsafe fn error_came(kernel: *mut Kernel, origin: Origin) {
         match origin.session {
             // A message to a name that nobody took has come to nothing. Calls to names are kept as calls to nobody, and may
@@ -187,6 +201,11 @@ impl Kernel {
                     Some(Waiter::Call(..) | Waiter::Callback(..))
                 ) {
                     (*kernel).failures.push_back(session.get());
+                } else if matches!(
+                    (*kernel).sessions.get(&session.get()),
+                    Some(Waiter::Sleep(_) | Waiter::Wait(_))
+                ) {
+                    (*kernel).wakeups.push_back(session.get());
                 } else if matches!((*kernel).sessions.get(&session.get()), Some(Waiter::Gone)) {
                     (*kernel).sessions.remove(&session.get());
                 }
@@ -197,7 +216,9 @@ impl Kernel {
     /// Runs all that the last coroutine set in motion.
     pub(crate) unsafe fn settle(kernel: *mut Kernel) {
         Kernel::run_woken(kernel);
-        while let Some((task, arguments)) = (*kernel).forks.pop_front() {
+        while !(*kernel).stopped
+            && let Some((task, arguments)) = (*kernel).forks.pop_front()
+        {
             if (*kernel).exiting {
                 break;
             }
@@ -208,7 +229,10 @@ impl Kernel {
 
     unsafe fn run_woken(kernel: *mut Kernel) {
         while !(*kernel).exiting {
-            if let Some(session) = (*kernel).wakeups.pop_front() {
+            if (*kernel).is_debugged() {
+                Kernel::run_released(kernel);
+            }
+            if let Some(session) = (*kernel).next_of(|kernel| &mut kernel.wakeups) {
                 let task = match (*kernel).sessions.remove(&session) {
                     Some(Waiter::Sleep(task)) => {
                         // Its timer still comes.
@@ -224,7 +248,7 @@ impl Kernel {
                 };
                 (*kernel).wake = Wake::Break;
                 Kernel::resume(kernel, task, 0);
-            } else if let Some(session) = (*kernel).failures.pop_front() {
+            } else if let Some(session) = (*kernel).next_of(|kernel| &mut kernel.failures) {
                 match (*kernel).sessions.remove(&session) {
                     Some(Waiter::Call(task, _)) => {
                         (*kernel).wake = Wake::Failed;
@@ -260,6 +284,9 @@ impl Kernel {
             skynet_profile::suspended(kernel, state);
         }
         (*kernel).running = before;
+        if (*kernel).stopping {
+            return Kernel::stop(kernel, task);
+        }
         (*kernel).pending = Payload::empty();
         (*kernel).event = std::ptr::null_mut();
         match status {
@@ -539,7 +566,7 @@ impl Kernel {
             ffi::lua_pushinteger(main, source.as_u32().into());
             5
         });
-        drop(owner);
+        (*kernel).give_back(owner);
     }
 
     /// Passes a raw message through a Lua function, and dispatches what that returns.
@@ -555,7 +582,7 @@ impl Kernel {
             ffi::lua_pushinteger(main, source.as_u32().into());
             6
         });
-        drop(payload);
+        (*kernel).give_back(payload);
     }
 }
 

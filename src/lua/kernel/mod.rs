@@ -4,7 +4,7 @@
 //! and the rest are C functions over it (`modules/skynet/`). `task.rs` is a coroutine and the request that it works
 //! on, `dispatch.rs` brings a message to its coroutine and runs what came of it, `loading.rs` minds the collector of a
 //! service that loads, `protocol.rs` knows how the kinds of messages are packed and who handles them, `trace.rs` says
-//! what is traced, and writes the lines.
+//! what is traced, and writes the lines, `debugger.rs` has the service stand still while a debugger stops a coroutine.
 //!
 //! # Aliasing
 //!
@@ -13,6 +13,7 @@
 #![allow(unsafe_op_in_unsafe_fn)] // Raw Lua calls on every line: a block round each would say nothing.
 #![allow(clippy::missing_safety_doc)] // The one rule: a valid kernel, on the thread that has the service's turn.
 
+pub(crate) mod debugger;
 pub(crate) mod dispatch;
 pub(crate) mod loading;
 pub(crate) mod protocol;
@@ -33,6 +34,7 @@ use crate::context::Context;
 use crate::handle::Handle;
 use crate::message::{MessageKind, Origin, Payload, Session};
 use crate::socket::SocketEvent;
+use debugger::Debugged;
 use loading::Loading;
 use protocol::Protocols;
 use task::{Seat, Task, TaskPtr};
@@ -180,11 +182,21 @@ pub(crate) struct Kernel {
     pub(crate) on_unknown_request: c_int,
     pub(crate) start_task: Option<TaskPtr>,
     pub(crate) exiting: bool,
+    /// There is one once somebody has debugged the service.
+    debugged: Option<Box<Debugged>>,
+    /// A coroutine stands between two lines, and the service with it.
+    pub(crate) stopped: bool,
+    /// The running coroutine yields because its hook stops it.
+    pub(crate) stopping: bool,
+    /// Lua code has set a hook, which a coroutine must not take along to its next message.
+    pub(crate) hooks: bool,
     /// The collector is held back, since the service loads: how often the watch over that has looked, and the bytes
     /// from which on it is enough.
     pub(crate) loading: Option<Loading>,
     /// Text on its way to Lua; see `Returned::Scratch`.
     pub(crate) scratch: Vec<u8>,
+    /// A block of which a Lua string is being made: there may be no memory for the string.
+    pub(crate) lent: Payload,
     /// The number of bytes from which on the VM's growth is worth a line in the log.
     pub(crate) memory_warning: usize,
     /// Types that are dispatched as another and not freed (`skynet.forward_type`).
@@ -235,8 +247,13 @@ impl Kernel {
             on_unknown_request: ffi::LUA_NOREF,
             start_task: None,
             exiting: false,
+            debugged: None,
+            stopped: false,
+            stopping: false,
+            hooks: false,
             loading: Some(Loading::default()),
             scratch: Vec::new(),
+            lent: Payload::empty(),
             memory_warning: MEMORY_WARNING_MIN,
             forwarded: None,
             code_cache: super::modules::skynet_codecache::CacheMode::On,
@@ -346,6 +363,7 @@ impl Kernel {
             self.tasks.iter_mut().filter_map(|(_, task)| task.request.take()).collect();
         open.extend(self.pledges.drain().filter(|pledge| !pledge.orphan).map(|pledge| pledge.origin));
         open.extend(self.forgotten.drain(..));
+        open.extend(self.take_held_requests());
         open.retain(|origin| origin.session.is_some());
         open
     }
@@ -358,10 +376,6 @@ impl Kernel {
             }
             Waiter::Gone | Waiter::Callback(..) => None,
         })
-    }
-
-    pub(crate) fn suspended_tasks(&self) -> Vec<(TaskPtr, i32)> {
-        self.suspended().collect()
     }
 }
 

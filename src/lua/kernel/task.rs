@@ -60,6 +60,11 @@ impl TaskPtr {
     }
 }
 
+/// Pushes a task's thread, also where that stands between two instructions and its stack has no room for a push.
+pub(crate) unsafe fn push_thread(state: *mut lua_State, task: TaskPtr) {
+    ffi::lua_rawgeti(state, ffi::LUA_REGISTRYINDEX, (*task.get()).anchor.into());
+}
+
 impl Kernel {
     /// A coroutine with an empty stack, from the pool or new. Nothing where the VM has no memory for one.
     pub(crate) unsafe fn take_task(kernel: *mut Kernel) -> Option<TaskPtr> {
@@ -108,8 +113,9 @@ impl Kernel {
         inner.sleeps = false;
         inner.trace = None;
         inner.untraced = false;
-        if !(*kernel).profiles.is_empty() || !(*kernel).blocked.is_empty() {
+        if !(*kernel).profiles.is_empty() || !(*kernel).blocked.is_empty() || (*kernel).hooks {
             (*kernel).forget_task(task);
+            ffi::lua_sethook(inner.state, None, 0, 0);
         }
         if (*kernel).idle.len() < IDLE_MAX {
             ffi::lua_settop(inner.state, 0);
@@ -137,6 +143,7 @@ impl Kernel {
         if self.start_task == Some(task) {
             self.start_task = None;
         }
+        self.forget_debugger(task);
     }
 
     /// Gives the pooled coroutines to the collector.
@@ -163,10 +170,24 @@ impl Kernel {
         }
     }
 
-    /// Closes a suspended coroutine: its to-be-closed variables run, its request fails, its session is forgotten.
+    /// The task at this place of the slab, or the next one after it, with its place. A walk over all of them owns nothing
+    /// then, and tasks may come and go meanwhile.
+    pub(crate) fn task_from(&self, place: usize) -> Option<(usize, TaskPtr)> {
+        (place..self.tasks.capacity()).find_map(|place| Some((place, self.tasks.get(place)?.seat.task?)))
+    }
+
+    /// Closes a suspended coroutine, or one that has not begun: its session is forgotten.
     pub(crate) unsafe fn kill_task(kernel: *mut Kernel, task: TaskPtr, from: *mut lua_State) {
-        Kernel::cancel_wait(kernel, task);
-        (*kernel).forks.retain(|(fork, _)| *fork != task);
+        if (*task.get()).waits_for == 0 {
+            (*kernel).forks.retain(|(fork, _)| *fork != task);
+        } else {
+            Kernel::cancel_wait(kernel, task);
+        }
+        Kernel::close_task(kernel, task, from);
+    }
+
+    /// Closes a coroutine that nothing will resume: its to-be-closed variables run, and its request fails.
+    pub(crate) unsafe fn close_task(kernel: *mut Kernel, task: TaskPtr, from: *mut lua_State) {
         if let Some(origin) = (*task.get()).request.take() {
             (*kernel).refuse(origin);
         }

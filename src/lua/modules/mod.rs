@@ -1,13 +1,20 @@
 //! What `require` finds in Rust: the table of native modules, and the `skynet` table that fills itself.
 
+pub(crate) mod client_socket;
 pub(crate) mod coroutine;
+pub(crate) mod ltls;
+pub(crate) mod md5_core;
 pub(crate) mod send;
 pub(crate) mod skynet;
 pub(crate) mod skynet_codecache;
 pub(crate) mod skynet_core;
+pub(crate) mod skynet_crypt;
+pub(crate) mod skynet_debugchannel;
 pub(crate) mod skynet_harbor_core;
+pub(crate) mod skynet_httpcodec;
 pub(crate) mod skynet_kernel;
 pub(crate) mod skynet_memory;
+pub(crate) mod skynet_netpack;
 pub(crate) mod skynet_profile;
 pub(crate) mod skynet_socketdriver;
 mod socket_buffer;
@@ -24,7 +31,16 @@ pub(crate) const NATIVE: &[Binding] = &[
     (c"skynet.profile", skynet_profile::open),
     (c"skynet.codecache", skynet_codecache::open),
     (c"skynet.memory", skynet_memory::open),
+    (c"skynet.debugchannel", skynet_debugchannel::open),
+    (c"skynet.httpcodec", skynet_httpcodec::open),
     (c"skynet.socketdriver", skynet_socketdriver::open),
+    (c"skynet.netpack", skynet_netpack::open),
+    (c"client.socket", client_socket::open),
+    (c"skynet.crypt", skynet_crypt::open),
+    (c"client.crypt", skynet_crypt::open),
+    (c"md5.core", md5_core::open),
+    (c"ltls.c", ltls::open),
+    (c"ltls.init.c", ltls::open_init),
     (c"skynet.harbor.core", skynet_harbor_core::open),
 ];
 

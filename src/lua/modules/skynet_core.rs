@@ -100,7 +100,7 @@ pub(super) fn genid(call: &mut Call) -> Result<Returned, Raise> {
 
 fn run_command(call: &mut Call) -> Result<Option<String>, Raise> {
     let name = call.text(1)?;
-    let parameter = if call.is_none_or_nil(2) { None } else { Some(call.text(2)?) };
+    let parameter = if call.is_none_or_nil(2) { None } else { Some(call.exact_text(2)?) };
     command::run(call.context()?, &name, parameter.as_deref()).map_err(Raise::text)
 }
 

@@ -34,7 +34,7 @@ fn incarnation(call: &mut Call) -> Result<Returned, Raise> {
 
 /// `nonce() -> string`
 fn nonce(call: &mut Call) -> Result<Returned, Raise> {
-    Ok(call.give(random::bytes::<NONCE_LEN>()))
+    Ok(call.give(random::challenge::<NONCE_LEN>()))
 }
 
 /// `hmac_sha256(key, text) -> string`

@@ -43,6 +43,9 @@ pub(super) const FUNCTIONS: &[Binding] = &[
     (c"trace_timeout", entry!(trace_timeout)),
     (c"timer_origin", entry!(timer_origin)),
     (c"drop_idle", entry!(drop_idle)),
+    (c"debugger", entry!(super::skynet_debugchannel::debugger)),
+    (c"stopped", super::skynet_debugchannel::stopped),
+    (c"go_on", entry!(super::skynet_debugchannel::go_on)),
     (c"init", init),
     (c"require", standard_require),
 ];

@@ -7,7 +7,7 @@ use std::ffi::c_int;
 
 use crate::clock::cheap_ticks;
 use crate::lua::kernel::Kernel;
-use crate::lua::raw::entry::kernel_of;
+use crate::lua::raw::entry::{kernel_of, raise_text};
 use crate::lua::raw::{Binding, Call, Raise, Returned, entry, ffi, lua_State, push_module};
 
 pub(super) const FUNCTIONS: &[Binding] =
@@ -70,11 +70,12 @@ unsafe fn forget_namesake(state: *mut lua_State) {
     let key = (&raw const MEASURED).cast();
     // SAFETY: a C function has free stack slots, and nothing here owns memory.
     unsafe {
-        ffi::lua_settop(state, 1);
-        if ffi::lua_type(state, 1) != ffi::LUA_TTHREAD {
-            ffi::lua_settop(state, 0);
+        if ffi::lua_gettop(state) == 0 {
             ffi::lua_pushthread(state);
+        } else if ffi::lua_type(state, 1) != ffi::LUA_TTHREAD {
+            raise_text(state, format_args!("bad argument #1 (thread expected)"));
         }
+        ffi::lua_settop(state, 1);
         if ffi::lua_rawgetp(state, ffi::LUA_REGISTRYINDEX, key) != ffi::LUA_TTABLE {
             ffi::lua_settop(state, 1);
             ffi::lua_newtable(state);

@@ -152,6 +152,9 @@ impl Call {
 
     pub(crate) fn int(&self, index: c_int) -> Result<i64, Raise> {
         self.opt_int(index).ok_or_else(|| {
+            if self.kind(index) == ffi::LUA_TNUMBER {
+                return Raise::argument(index, "number has no integer representation");
+            }
             Raise::argument(index, &format!("number expected, got {}", self.type_name_or_none(index)))
         })
     }
@@ -178,14 +181,32 @@ impl Call {
     /// A string as text: what is not UTF-8 in it is replaced.
     pub(crate) fn text(&self, index: c_int) -> Result<String, Raise> {
         if self.kind(index) == ffi::LUA_TNUMBER {
-            // A number is printed as Lua prints it; the conversion may allocate in the VM, so it is done by hand.
-            return Ok(match self.opt_int(index) {
-                Some(number) => number.to_string(),
-                // SAFETY: as in `top`.
-                None => unsafe { ffi::lua_tonumberx(self.state, index, std::ptr::null_mut()) }.to_string(),
-            });
+            return Ok(self.number_text(index));
         }
         self.bytes(index).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+    }
+
+    /// The same where a text that is changed would do harm.
+    pub(crate) fn exact_text(&self, index: c_int) -> Result<String, Raise> {
+        match self.opt_bytes(index) {
+            Some(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => Ok(text.to_owned()),
+                Err(_) => Err(Raise::argument(index, &format!("{} is not UTF-8 text", bytes.escape_ascii()))),
+            },
+            None => self.text(index),
+        }
+    }
+
+    /// A number as `tostring` shows it. Lua's own conversion may allocate in the VM, so it is done by hand.
+    fn number_text(&self, index: c_int) -> String {
+        // SAFETY: as in `top`.
+        let number = unsafe {
+            if ffi::lua_isinteger(self.state, index) != 0 {
+                return ffi::lua_tointegerx(self.state, index, std::ptr::null_mut()).to_string();
+            }
+            ffi::lua_tonumberx(self.state, index, std::ptr::null_mut())
+        };
+        float_text(number)
     }
 
     pub(crate) fn bool(&self, index: c_int) -> bool {
@@ -239,6 +260,28 @@ impl Call {
         unsafe { (*self.kernel).scratch = text.into() };
         Returned::Scratch
     }
+}
+
+/// A float as Lua shows it. Lua 5.5 takes as many digits as it needs to read the same number again.
+fn float_text(number: f64) -> String {
+    let mut text = printed(number, if cfg!(feature = "lua54") { 14 } else { 15 });
+    if cfg!(not(feature = "lua54")) && text.parse() != Ok(number) {
+        text = printed(number, 17);
+    }
+    if text.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit()) {
+        text.push_str(".0");
+    }
+    text
+}
+
+/// What C's `printf` makes of a float.
+fn printed(number: f64, digits: c_int) -> String {
+    let mut buffer = [0_u8; 64];
+    // SAFETY: the buffer is as long as is said, and the format has these two arguments.
+    let len =
+        unsafe { libc::snprintf(buffer.as_mut_ptr().cast(), buffer.len(), c"%.*g".as_ptr(), digits, number) };
+    let len = usize::try_from(len).unwrap_or(0).min(buffer.len());
+    String::from_utf8_lossy(&buffer[..len]).into_owned()
 }
 
 /// The kernel of the VM that this state belongs to.

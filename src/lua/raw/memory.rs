@@ -2,6 +2,7 @@
 
 use std::alloc::{Layout, alloc, dealloc, realloc};
 use std::ffi::c_void;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// What a VM has allocated. Read by any thread, written by the one that runs the VM.
@@ -9,6 +10,28 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 pub(crate) struct Memory {
     used: AtomicUsize,
     limit: AtomicUsize,
+}
+
+/// A block below this size is asked of the allocator without a second look.
+const LARGE_BLOCK_MIN: usize = 1 << 30;
+
+/// Whether a block has no room in this machine, whatever else is freed.
+///
+/// An allocator may promise it all the same, since the system lets it reserve more than there is. Then `("x"):rep(1 << 40)`
+/// would fill the machine until the system ends the process, instead of being an error of the script.
+fn has_no_room(size: usize) -> bool {
+    static INSTALLED: OnceLock<usize> = OnceLock::new();
+    size >= LARGE_BLOCK_MIN && size > *INSTALLED.get_or_init(installed_bytes)
+}
+
+/// The memory of the machine.
+fn installed_bytes() -> usize {
+    // SAFETY: `sysconf` reads no memory of ours.
+    let (pages, page) = unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
+    match (usize::try_from(pages), usize::try_from(page)) {
+        (Ok(pages), Ok(page)) => pages.saturating_mul(page),
+        _ => usize::MAX,
+    }
 }
 
 /// Lua asks for no more: its largest basic type is 8 bytes wide (`LUAI_MAXALIGN`).
@@ -53,7 +76,7 @@ impl Memory {
             return std::ptr::null_mut();
         }
         let after = used - old_size + new_size;
-        if new_size > old_size && after > memory.limit.load(Relaxed) {
+        if new_size > old_size && (after > memory.limit.load(Relaxed) || has_no_room(new_size)) {
             return std::ptr::null_mut();
         }
         let Ok(layout) = Layout::from_size_align(new_size, ALIGN) else { return std::ptr::null_mut() };
@@ -68,5 +91,19 @@ impl Memory {
             memory.used.store(after, Relaxed);
         }
         new.cast()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_larger_than_the_machine_has_no_room() {
+        let installed = installed_bytes();
+        assert!(installed > LARGE_BLOCK_MIN / 16, "a machine with {installed} bytes");
+        assert!(!has_no_room(installed.min(LARGE_BLOCK_MIN - 1)));
+        assert!(!has_no_room(installed));
+        assert!(has_no_room(installed.max(LARGE_BLOCK_MIN) + 1));
     }
 }

@@ -1,19 +1,21 @@
 //! The C interface of Lua, tamed.
 //!
 //! `memory.rs` is the allocator of a VM, `entry.rs` the C function round a Rust body (and the only place that raises),
-//! `protect.rs` runs what may raise, `userdata.rs` is a Rust value that Lua owns, `compat.rs` hides what differs from Lua
-//! 5.4 to 5.5.
+//! `strings.rs` one that takes strings, `protect.rs` runs what may raise, `userdata.rs` is a Rust value that Lua owns,
+//! `compat.rs` hides what differs from Lua 5.4 to 5.5.
 
 pub(crate) mod compat;
 pub(crate) mod entry;
 pub(crate) mod memory;
 pub(crate) mod protect;
+pub(crate) mod strings;
 pub(crate) mod userdata;
 
 pub(crate) use entry::{Call, Raise, Returned, entry};
 pub(crate) use mlua::ffi;
 pub(crate) use mlua::ffi::lua_State;
 pub(crate) use protect::protect;
+pub(crate) use strings::string_entry;
 
 use std::ffi::c_int;
 

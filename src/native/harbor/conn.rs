@@ -87,7 +87,7 @@ impl Conn {
 
     /// The frame with the hello, and what it says is kept.
     pub(super) fn hello_frame(&mut self, own_id: u8, mut said: Said, hello: Hello) -> Payload {
-        said.nonce = random::bytes();
+        said.nonce = random::challenge();
         let hello = Hello { knows: said.knows, received: said.received, nonce: said.nonce, ..hello };
         self.said = said;
         frame_for_nobody(own_id, &hello.to_bytes())

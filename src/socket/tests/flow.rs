@@ -54,6 +54,37 @@ fn a_hundred_megabytes_arrive_in_order_at_a_slow_reader() {
 }
 
 #[test]
+fn what_is_sent_before_the_start_is_written_and_nothing_is_read() {
+    let net = net();
+    let (listener, port) = net.listen();
+    let mut peer = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    peer.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let (id, _) = net.accept(listener);
+    peer.write_all(b"early").expect("there is room");
+    let len = net.fill(id);
+    let more = 8 * MIB - len % MIB;
+    assert!(net.send(id, &vec![b'f'; more]));
+    assert!(read_exactly(&mut peer, len + more).iter().all(|byte| *byte == b'f'));
+    while net.waiting(id) > 0 {
+        std::thread::yield_now();
+    }
+    // Its start is the first all the same.
+    net.sockets.start(other(), id);
+    let (to, event) = loop {
+        let (to, event) = net.next();
+        if event.kind != Warning {
+            break (to, event);
+        }
+    };
+    assert_eq!((to, event.id, event.as_text()), (other(), id, "start"));
+    let (to, event) = net.next();
+    assert_eq!((to, event.as_bytes()), (other(), &b"early"[..]));
+    net.sockets.start(owner(), id);
+    assert_eq!(net.next_of(id), seen(SocketEventKind::Connect, 0, "transfer"));
+    assert_eq!(net.info(id).map(|info| info.kind), Some(SocketKind::Tcp));
+}
+
+#[test]
 fn a_peer_that_floods_leaves_a_turn_to_the_others() {
     let net = net();
     let (loud, mut flood) = net.pair();
@@ -196,6 +227,32 @@ fn many_senders_of_one_socket_lose_nothing() {
     }
     senders.into_iter().for_each(|sender| sender.join().expect("all is taken"));
     assert_eq!((next, net.waiting(id)), ([EACH as u32; 4], 0));
+}
+
+#[test]
+fn an_owner_that_does_not_come_to_its_events_stops_the_peer() {
+    let net = net();
+    let (id, ours, peer) = net.still_pair();
+    peer.set_nonblocking(true).expect("it is a socket");
+    let (mut sent, mut refused) = (0, 0);
+    let read = || net.info(id).map_or(0, |info| info.read as usize);
+    let start = crate::clock::real_now();
+    // Nothing is taken from the channel meanwhile, as by a service that is busy.
+    while refused < 1000 {
+        match (&peer).write(&[b'x'; 4096]) {
+            Ok(len) => (sent, refused) = (sent + len, 0),
+            // Full: the engine has to catch up, or will not any more.
+            Err(_) if read() < super::credit::UNDELIVERED_MAX / 2 => std::thread::yield_now(),
+            Err(_) => refused += 1,
+        }
+        assert!(read() < super::credit::UNDELIVERED_MAX + MIB / 8, "the engine reads without end");
+        assert!(crate::clock::real_now().since(start) < PATIENCE, "it stops too early, after {}", read());
+    }
+    drop(peer);
+    // The owner catches up: all that was sent comes, then the end.
+    assert_eq!(net.read(id, sent).len(), sent);
+    assert_eq!(net.next_of(id), seen(Close, 0, ""));
+    drop(ours);
 }
 
 #[test]

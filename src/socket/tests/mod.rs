@@ -61,7 +61,7 @@ fn net_with(options: Options) -> Net {
         let _ = lock(&log_sender).send(text.to_owned());
     });
     let post = Arc::new(Outbox(Mutex::new(sender)));
-    let sockets = Sockets::launch(Clock::real(), post, logger, options).expect("the engine starts");
+    let sockets = Sockets::launch(Clock::real(), post, logger, options, None).expect("the engine starts");
     Net { sockets, events, log }
 }
 

@@ -452,12 +452,31 @@ fn every_connection_is_kept_alive_and_hurries_where_asked() {
 fn after_the_stop_nothing_works_and_nothing_hangs() {
     let net = net();
     let (id, mut peer) = net.pair();
-    net.sockets.stop();
-    net.sockets.stop();
+    net.sockets.stop(true);
+    net.sockets.stop(true);
     assert_eq!(peer.read(&mut [0; 8]).expect("it ends"), 0);
     assert!(!net.send(id, b"x"));
     net.sockets.close(id);
     assert!(net.sockets.connect(owner(), "localhost", 1).is_err());
     assert!(net.sockets.listen(owner(), "127.0.0.1", 0, 1).is_err());
     assert!(net.events.try_recv().is_err());
+}
+
+#[test]
+fn a_peer_that_says_something_and_ends_before_the_connection_is_noticed_is_heard_to_its_end() {
+    let net = net();
+    for _ in 0..50 {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let peer = std::thread::spawn(move || {
+            let mut peer = listener.accept().expect("it came").0;
+            peer.write_all(b"bye").expect("it is open");
+        });
+        let id = net.sockets.connect(owner(), "127.0.0.1", port).expect("an id");
+        peer.join().expect("the peer is well");
+        assert_eq!(net.next_of(id), seen(Connect, 0, "127.0.0.1"));
+        assert_eq!(net.read(id, 3), b"bye");
+        assert_eq!(net.next_of(id), seen(Close, 0, ""));
+        net.sockets.close(id);
+    }
 }

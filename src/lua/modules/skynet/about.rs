@@ -48,10 +48,10 @@ pub(super) fn getenv(call: &mut Call) -> Result<Returned, Raise> {
 
 /// `setenv(key, value)`: once for a key.
 pub(super) fn setenv(call: &mut Call) -> Result<Returned, Raise> {
-    let key = call.text(1)?;
+    let key = call.exact_text(1)?;
     let value = match call.kind(2) {
         ffi::LUA_TBOOLEAN => call.bool(2).to_string(),
-        _ => call.text(2)?,
+        _ => call.exact_text(2)?,
     };
     call.context()?.set_env(&key, &value).map_err(Raise::text)?;
     Ok(Returned::Values(0))
@@ -83,7 +83,10 @@ pub(super) fn mqlen(call: &mut Call) -> Result<Returned, Raise> {
 
 pub(super) fn own_stat(call: &mut Call) -> Result<crate::host::Stat, Raise> {
     let ctx = call.context()?;
-    Ok(ctx.stat(ctx.handle()).unwrap_or_default())
+    let mut stat = ctx.stat(ctx.handle()).unwrap_or_default();
+    // SAFETY: the kernel outlives the call.
+    stat.mailbox_len += unsafe { (*call.kernel).held_len() };
+    Ok(stat)
 }
 
 pub(super) fn endless(call: &mut Call) -> Result<Returned, Raise> {

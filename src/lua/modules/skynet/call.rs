@@ -107,7 +107,7 @@ pub(super) fn redirect(call: &mut Call) -> Result<Returned, Raise> {
 }
 
 /// The coroutine that may suspend, or the error that Lua would raise.
-pub(super) fn may_suspend(call: &Call) -> Result<TaskPtr, Raise> {
+pub(in crate::lua::modules) fn may_suspend(call: &Call) -> Result<TaskPtr, Raise> {
     // SAFETY: the state is the one that Lua called with.
     let can_yield = unsafe { ffi::lua_isyieldable(call.state) } != 0;
     match task(call) {

@@ -13,7 +13,6 @@ use super::super::skynet_core::{self, handle_of};
 use super::kernel;
 use crate::handle::Handle;
 use crate::lua::kernel::dispatch::{self};
-use crate::lua::kernel::task::TaskPtr;
 use crate::lua::kernel::{Kernel, Mode, Waiter};
 use crate::lua::raw::entry::{kernel_of, raise_text};
 use crate::lua::raw::{Call, Raise, Returned, entry, ffi, lua_State};
@@ -153,20 +152,39 @@ pub(super) unsafe extern "C-unwind" fn exit(state: *mut lua_State) -> c_int {
     }
     (*kernel).exiting = true;
     entry!(say_goodbye)(state);
-    // Closing runs to-be-closed variables, which may fork and send, and end coroutines of their own.
-    while let Some(task) = next_to_close(kernel) {
-        Kernel::kill_task(kernel, task, state);
-    }
+    close_all(state, kernel);
     entry!(leave)(state);
     park_for_ever(state, kernel)
 }
 
-pub(super) unsafe fn next_to_close(kernel: *mut Kernel) -> Option<TaskPtr> {
-    let running = (*kernel).running;
-    if let Some((task, _)) = (*kernel).forks.pop_front() {
-        return Some(task);
+/// Closes every coroutine but the running one. That runs to-be-closed variables, which may fork, make timers and end
+/// coroutines of their own; so it goes round until nothing is left.
+pub(super) unsafe fn close_all(state: *mut lua_State, kernel: *mut Kernel) {
+    // Nobody is resumed any more, and each coroutine that is closed would be looked for there.
+    (*kernel).wakeups.clear();
+    (*kernel).failures.clear();
+    loop {
+        // A debugger may have stopped one between two lines: it waits for no session.
+        let stopped = (*kernel).take_stopped();
+        let mut closed = stopped.is_some();
+        if let Some(task) = stopped {
+            Kernel::close_task(kernel, task, state);
+        }
+        while let Some((task, _)) = (*kernel).forks.pop_front() {
+            Kernel::close_task(kernel, task, state);
+        }
+        let mut from = 0;
+        while let Some((place, task)) = (*kernel).task_from(from) {
+            if (*task.get()).waits_for != 0 {
+                Kernel::kill_task(kernel, task, state);
+                closed = true;
+            }
+            from = place + 1;
+        }
+        if !closed && (*kernel).forks.is_empty() {
+            return;
+        }
     }
-    (*kernel).suspended_tasks().into_iter().map(|(task, _)| task).find(|task| Some(*task) != running)
 }
 
 pub(super) unsafe fn park_for_ever(state: *mut lua_State, kernel: *mut Kernel) -> c_int {

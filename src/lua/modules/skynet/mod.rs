@@ -6,10 +6,10 @@
 
 mod about;
 pub(super) mod answer;
-mod call;
+pub(super) mod call;
 mod life;
 mod protocols;
-mod wait;
+pub(super) mod wait;
 
 use super::skynet_core;
 use crate::lua::kernel::Kernel;

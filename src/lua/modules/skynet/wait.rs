@@ -12,7 +12,7 @@ use super::kernel;
 use crate::lua::kernel::task::{TaskPtr, task_of};
 use crate::lua::kernel::{Kernel, Waiter, Wake};
 use crate::lua::raw::entry::{kernel_of, raise_text};
-use crate::lua::raw::{Call, Raise, Returned, bytes_at, ffi, lua_State};
+use crate::lua::raw::{Call, Raise, Returned, ffi, lua_State};
 use crate::message::Session;
 
 /// Moves a function and its arguments, which lie from `first` on, to a coroutine of their own, and returns that.
@@ -58,7 +58,7 @@ pub(super) fn fork(call: &mut Call) -> Result<Returned, Raise> {
 }
 
 /// Centiseconds as Lua code gives them: an integer of 32 bits, and nothing below 0.
-pub(super) fn delay(centiseconds: i64) -> Duration {
+pub(in crate::lua::modules) fn delay(centiseconds: i64) -> Duration {
     let centiseconds = u64::try_from(centiseconds as i32).unwrap_or(0);
     Duration::from_millis(centiseconds * 10)
 }
@@ -282,19 +282,35 @@ pub(super) fn can_be_killed(kernel: &Kernel, task: TaskPtr) -> bool {
     Some(task) != kernel.running && (waits || kernel.forks.iter().any(|(fork, _)| *fork == task))
 }
 
-/// The first suspended coroutine whose text has the pattern in it.
+/// The first coroutine that can be killed and whose text matches the Lua pattern at 1.
 pub(super) unsafe fn find_thread(state: *mut lua_State, kernel: *mut Kernel) -> Option<TaskPtr> {
-    let pattern = bytes_at(state, 1).unwrap_or_default();
-    let forks = (*kernel).forks.iter().map(|(task, _)| *task);
-    let tasks: Vec<TaskPtr> =
-        (*kernel).suspended_tasks().into_iter().map(|(task, _)| task).chain(forks).collect();
-    // The text of a thread is its address, as `tostring` shows it; made here, nothing is allocated in the VM.
-    tasks.into_iter().find(|task| {
-        let text = format!("thread: {:p}", task.state());
-        !pattern.is_empty()
-            && can_be_killed(&*kernel, *task)
-            && text.as_bytes().windows(pattern.len()).any(|window| window == pattern)
-    })
+    ffi::luaL_checkstack(state, 8, std::ptr::null());
+    ffi::lua_getfield(state, ffi::LUA_REGISTRYINDEX, ffi::LUA_LOADED_TABLE);
+    ffi::lua_getfield(state, -1, c"string".as_ptr());
+    ffi::lua_getfield(state, -1, c"find".as_ptr());
+    let find = ffi::lua_gettop(state);
+    let mut from = 0;
+    while let Some((place, task)) = (*kernel).task_from(from) {
+        from = place + 1;
+        ffi::lua_settop(state, find);
+        ffi::lua_pushvalue(state, find);
+        ffi::lua_pushthread(task.state());
+        if task.state() != state {
+            ffi::lua_xmove(task.state(), state, 1);
+        }
+        ffi::luaL_tolstring(state, -1, std::ptr::null_mut());
+        ffi::lua_remove(state, -2);
+        ffi::lua_pushvalue(state, 1);
+        ffi::lua_call(state, 2, 1);
+        // Lua ran meanwhile, a finalizer perhaps: it may be another task by now.
+        if ffi::lua_toboolean(state, -1) != 0
+            && (*kernel).task_from(place) == Some((place, task))
+            && can_be_killed(&*kernel, task)
+        {
+            return Some(task);
+        }
+    }
+    None
 }
 
 pub(super) fn starttime(call: &mut Call) -> Result<Returned, Raise> {
