@@ -37,6 +37,7 @@ local JOIN_TIME = 2 * (PROBE_TIME + APPOINT_AFTER)
 ---@field rs boolean
 ---@field incarnation string?
 ---@field host boolean?
+---@field can_host boolean? it starts, and may be appointed
 ---@field heard integer packages
 ---@field seen integer when the last one came
 ---@field nonce any
@@ -305,6 +306,7 @@ local function read_hello(fd)
 		rs = rs,
 		incarnation = rs and extra.i:sub(1, 16) or nil,
 		host = rs and extra.host == 1,
+		can_host = rs and extra.host == nil,
 		nonce = extra.n,
 		heard = 0,
 		seen = skynet.now(),
@@ -338,12 +340,12 @@ local function handshake(fd, answer)
 	end
 	joining[id] = true
 	answer.joining = id
-	if appoints and slave.rs and not slave.host and not has_host() then
+	if appoints and slave.can_host and not has_host() then
 		skynet.sleep(math.max(started + APPOINT_AFTER - skynet.now(), 0))
 	end
 	take_id(slave)
 	assert(not socket.disconnected(fd), "closed")
-	local appointed = appoints and slave.rs and not slave.host and not has_host()
+	local appointed = appoints and slave.can_host and not has_host()
 	slave.host = slave.host or appointed
 	slave.fd = fd
 	slave.seen = skynet.now()

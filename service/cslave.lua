@@ -182,7 +182,7 @@ end
 ---The harbor service wants a connection once more.
 ---@param peer Peer?
 local function connect_again(peer, peer_id)
-	if not peer or not peer.address or peer.gone then
+	if not peer or not peer.address then
 		return tell("F %d failed", peer_id)
 	elseif peer.connecting then
 		return
@@ -250,7 +250,7 @@ function from_master.C(peer_id, peer_address, extra)
 	peer.address, peer.gone = peer_address, nil
 	if peer.up and is_rs and extra.i == peer.incarnation then
 		-- It has only come back to the master.
-		return
+		return tell("C %d", peer_id)
 	end
 	peer.rs = is_rs or nil
 	skynet.fork(connect, peer, is_rs and extra.i or nil)

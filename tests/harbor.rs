@@ -394,6 +394,22 @@ fn a_host_that_comes_back_is_found_again() {
 }
 
 #[test]
+fn a_host_and_a_master_that_were_lost_together_are_replaced() {
+    let mut cluster = Cluster::with_pure_master(2);
+    cluster.stop(1);
+    cluster.stop(0);
+    let master = boot(support::config().set("standalone", &cluster.master));
+    cluster.nodes.insert(0, master);
+    // It comes back first, but cannot host any more: it has started already.
+    cluster[2].log.wait_for("is back");
+    cluster.start(1);
+    cluster[1].log.wait_for("bootstrap: DATACENTER and SERVICE of the cluster live on this node");
+    cluster[2].wait_until("the new one answers", || {
+        cluster[2].lua("return pcall(datacenter.get, 'key')") == ["true", "nil"]
+    });
+}
+
+#[test]
 fn a_monitor_of_the_cluster_hears_of_services_of_all_nodes() {
     let cluster = Cluster::of(2);
     for id in [1, 2] {

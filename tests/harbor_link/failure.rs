@@ -86,6 +86,53 @@ fn three_refused_connections_end_a_life_before_the_window() {
     assert!(asked(&member) <= before + 1);
 }
 
+/// A member, and a peer that it has connected to; of the peer the master has said that it is gone.
+fn lost_by_the_master(window: u32) -> (Member, Peer, TcpListener) {
+    let member = Member::with(1, Config::new().set("harbor_resume_window", window));
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    member.knows(2, listener.local_addr().expect("an address"), true);
+    member.connect(2);
+    let mut peer = Peer::accepted(&member, 2, &listener);
+    peer.write(&[2]);
+    peer.greet(Hello::of(77));
+    member.wait_up(2, 1);
+    member.say("X 2");
+    member.texts().wait(&"the actor is told", |texts| texts.iter().any(|text| text == "X 2"));
+    (member, peer, listener)
+}
+
+#[test]
+fn a_link_resumes_also_while_the_master_does_not_see_the_peer() {
+    let (member, peer, listener) = lost_by_the_master(600);
+    drop(peer);
+    let mut peer = Peer::accepted(&member, 2, &listener);
+    peer.write(&[2]);
+    peer.greet(Hello { knows: member.incarnation, ..Hello::of(77) });
+    member.log.wait_for("the link to harbor 2 goes on over a new connection");
+    assert_eq!(member.lives(2), "U");
+}
+
+#[test]
+fn a_peer_that_the_master_sees_again_is_connected_to_when_it_was_down() {
+    let (member, peer, listener) = lost_by_the_master(0);
+    // It comes back to the master while the link is up, and afterwards the link breaks.
+    member.say("C 2");
+    member.texts().wait(&"the actor is told", |texts| texts.iter().any(|text| text == "C 2"));
+    drop(peer);
+    member.wait_down(2, 1);
+    let mut peer = Peer::accepted(&member, 2, &listener);
+    peer.write(&[2]);
+    peer.greet(Hello::of(77));
+    member.wait_up(2, 2);
+    // Or the link is down when the master sees it.
+    member.say("X 2");
+    member.texts().wait(&"the actor is told", |texts| texts.iter().filter(|text| *text == "X 2").count() == 2);
+    drop(peer);
+    member.wait_down(2, 2);
+    member.say("C 2");
+    Peer::accepted(&member, 2, &listener);
+}
+
 #[test]
 fn a_node_that_stops_in_order_says_goodbye() {
     let (one, two) = (Arc::new(Member::start(1)), Member::start(2));

@@ -267,3 +267,63 @@ fn a_life_that_only_the_peer_has_heard_of_goes_on() {
     assert_eq!(spy.got.wait_len(1)[0].bytes, b"first");
     assert_eq!(member.lives(2), "U");
 }
+
+#[test]
+fn a_peer_that_has_heard_the_end_of_a_life_and_spoken_of_the_next_gets_it_at_once() {
+    // A peer that was down for the other, and has got its hello on a connection that then broke.
+    let member = Member::with(1, Config::new().set("harbor_resume_window", 20));
+    let spy = member.spy();
+    let first = |number| frame(0x0200_0001, 0x0a00_0000 | spy.handle.local(), number, b"first").extended();
+    let mut peer = Peer::connect(&member, 2);
+    peer.greet(Hello::of(77));
+    peer.write(&first(0));
+    spy.got.wait_len(1);
+    drop(peer);
+    member.wait_stat(2, "state", |state| state.as_str() == Some("BROKEN"));
+    let mut peer = Peer::connect(&member, 2);
+    let theirs = peer.greet(Hello { knows: member.incarnation, flags: 2, ..Hello::of(77) });
+    assert_eq!((theirs.knows, theirs.received, theirs.flags), (77, 1, 0));
+    member.wait_up(2, 2);
+    // Both count from the beginning.
+    peer.write(&first(0));
+    spy.got.wait_len(2);
+    assert_eq!(member.lives(2), "UDU");
+}
+
+#[test]
+fn a_member_that_has_only_heard_of_a_life_says_so_and_begins_it_anew() {
+    let member = Member::with(1, Config::new().set("harbor_resume_window", 20));
+    let mut peer = Peer::connect(&member, 2);
+    peer.write(&Hello::of(77).frame(2).classic());
+    peer.classic();
+    peer.classic();
+    drop(peer);
+    member.wait_stat(2, "state", |state| state.as_str() == Some("WAIT"));
+    // To the peer it is a life in which frames have come, that it has not heard the end of.
+    let mut peer = Peer::connect(&member, 2);
+    let theirs = peer.greet(Hello { knows: member.incarnation, received: 5, ..Hello::of(77) });
+    assert_eq!((theirs.knows, theirs.received, theirs.flags), (77, 0, 2));
+    member.wait_up(2, 1);
+    assert_eq!(member.lives(2), "U");
+}
+
+#[test]
+fn a_count_that_is_out_of_date_ends_no_life() {
+    let member = Member::with(1, Config::new().set("harbor_resume_window", 20));
+    let spy = member.spy();
+    let to = Handle::from_u32(0x0200_0005);
+    let mut peer = Peer::connect(&member, 2);
+    peer.greet(Hello::of(77));
+    member.tell(&spy, vec![order(to, 0, "one")]);
+    assert_eq!(peer.extended().content, b"one");
+    // The hello of a new connection is written before what comes on the older one is acknowledged.
+    let mut early = Peer::connect(&member, 2);
+    early.write(&Hello { knows: member.incarnation, ..Hello::of(77) }.frame(2).classic());
+    peer.write(&ack(1));
+    member.wait_stat(2, "queue", |queue| *queue == 0.into());
+    early.write(&frame(0x0200_0000, 0x0700_0000, 0, b"SKRX").classic());
+    early.wait_closed();
+    member.tell(&spy, vec![order(to, 0, "two")]);
+    assert_eq!(peer.extended().content, b"two");
+    assert_eq!(member.lives(2), "U");
+}

@@ -29,6 +29,8 @@ local node				---@type Upstream
 local fd				---@type integer? while the connection serves
 local reader			---@type Reader
 local speaks_rs = false
+-- What a node hosts is decided when it starts: then it tells the master that it cannot be appointed any more.
+local was_joined = false
 local seen = 0
 local secret = settings.secret()
 
@@ -74,7 +76,7 @@ end
 ---@return table extra
 local function handshake(new, reader)
 	local nonce = core.nonce()
-	local extra = { rs = 1, i = core.incarnation(), n = nonce, host = node.hosts() and 1 or nil }
+	local extra = { rs = 1, i = core.incarnation(), n = nonce, host = node.hosts() and 1 or was_joined and 0 or nil }
 	socket.write(new, wire.pack_with(extra, "H", node.id, node.address))
 	local is_proven = not secret
 	while true do
@@ -118,6 +120,7 @@ local function join(new, time)
 		error(n, 0)
 	end
 	fd, reader, speaks_rs, seen = new, new_reader, extra.rs == 1, skynet.now()
+	was_joined = true
 	node.joined(n, extra)
 end
 

@@ -10,7 +10,7 @@ use super::conn::{Conn, Reader, Said, frame_for_nobody};
 use super::desk::Desk;
 use super::flow::{Flow, WARNING_SIZE};
 use super::link::{End, Life, Link};
-use super::wire::hello::{self, End as Side, HAS_SECRET, Hello, VERSION};
+use super::wire::hello::{self, End as Side, FRESH, HAS_SECRET, Hello, VERSION};
 use super::wire::{Content, Header, extended};
 use crate::socket::SocketId;
 
@@ -78,9 +78,10 @@ impl Link {
             _ => Said::default(),
         };
         let own = &desk.own;
+        let secret = if own.options.secret.is_empty() { 0 } else { HAS_SECRET };
         let hello = Hello {
             version: VERSION,
-            flags: if own.options.secret.is_empty() { 0 } else { HAS_SECRET },
+            flags: secret | if said.fresh { FRESH } else { 0 },
             features: 0,
             incarnation: own.incarnation,
             knows: 0,
@@ -185,13 +186,10 @@ impl Link {
         if conn.live {
             return Ok(());
         }
-        if conn.lives_match(desk.own.incarnation) && !conn.said.fresh {
+        let goes_on = conn.lives_match(desk.own.incarnation) && !conn.said.fresh;
+        if goes_on && !(hello.flags & FRESH != 0 && self.has_flowed()) {
             self.resume(desk, conn, hello)?;
         } else {
-            if conn.lives_match(desk.own.incarnation) && hello.received > 0 {
-                self.provisional = 0;
-                return Err(End::Refused("it goes on with a life that is not known here"));
-            }
             self.end_life(desk, "it began a new life");
             self.life = Some(Life::Extended(self.new_flow(desk, hello)));
             self.provisional = 0;
@@ -202,11 +200,22 @@ impl Link {
         Ok(())
     }
 
+    /// Whether frames of this life have come or were acknowledged. To a peer that knows nothing of that it is another one,
+    /// of which it has heard the end; before, the two cannot be told apart.
+    fn has_flowed(&self) -> bool {
+        let Some(Life::Extended(flow)) = &self.life else { return false };
+        flow.receiver.received() > 0 || flow.sender.has_acked_more(0)
+    }
+
     /// The life goes on where the older connection broke.
     fn resume(&mut self, desk: &mut Desk<'_, '_>, conn: &mut Conn, hello: Hello) -> Result<(), End> {
         let Some(Life::Extended(flow)) = &mut self.life else {
             return Err(End::Refused("it goes on with a life that has ended here"));
         };
+        if flow.sender.has_acked_more(hello.received) {
+            // It acknowledged more on the older connection, behind its hello: the next hello has the right count.
+            return Err(End::Refused("its count is out of date"));
+        }
         if flow.peer != hello.incarnation || !flow.sender.resume(hello.received) {
             self.end_life(desk, "it lost count of what it received");
             return Err(End::Refused("it lost count of what it received"));

@@ -271,6 +271,11 @@ impl Sender {
         Ok(())
     }
 
+    /// Whether the peer acknowledged more than that.
+    pub(super) fn has_acked_more(&self, received: u64) -> bool {
+        received < self.acked
+    }
+
     /// The peer has so many frames, on a new connection: the others go again. False where that cannot be.
     pub(super) fn resume(&mut self, received: u64) -> bool {
         self.forget_ready();

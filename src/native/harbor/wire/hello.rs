@@ -20,6 +20,9 @@ pub(in super::super) const VERSION: u8 = 1;
 /// In [`Hello::flags`]: it has a secret.
 pub(in super::super) const HAS_SECRET: u8 = 1;
 
+/// In [`Hello::flags`]: the life of the other has only been spoken of, on a connection that did not come to carry it.
+pub(in super::super) const FRESH: u8 = 2;
+
 /// Bytes of the proof in a switch.
 const PROOF: usize = 32;
 
