@@ -43,13 +43,12 @@ end
 ---@field fd integer
 ---@field data string
 ---@field at integer where the next package begins
----@field paused boolean
 ---@field turn integer packages in a row
 
 ---@param fd integer
 ---@return Reader
 function M.reader(fd)
-	return { fd = fd, data = "", at = 1, paused = false, turn = 0 }
+	return { fd = fd, data = "", at = 1, turn = 0 }
 end
 
 ---Reads one package. Whatever is wrong with it is an error.
@@ -70,21 +69,9 @@ function M.read(reader)
 			reader.data, reader.at = data, at + length + 1
 			return skynet.unpack(data:sub(at + 1, at + length))
 		end
-		if reader.paused then
-			reader.paused = false
-			-- What has come before the pause is in the mailbox: it goes into the socket's buffer first. Else the connection
-			-- would be opened once for each of these messages, and the mailbox of a slow service would grow all the same.
-			skynet.yield()
-			if not socket.disconnected(fd) then
-				driver.start(fd)
-			end
-		end
 		local more = socket.read(fd)
 		-- Matched by programs: keep the word.
 		assert(more, "closed")
-		-- Nothing more is taken in until this is worked off: what comes faster would pile up in the mailbox.
-		driver.pause(fd)
-		reader.paused = true
 		data, at = data:sub(at) .. more, 1
 	end
 end
