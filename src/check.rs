@@ -286,6 +286,13 @@ impl Check<'_> {
     fn harbor(&mut self) {
         let Ok(harbor) = self.config.harbor() else { return };
         let is_set = |key| self.config.value_set(key).is_some();
+        // The bootstrap script ends the node when one of these does not start.
+        if harbor != 0 {
+            self.script("harbor", "cslave");
+        }
+        if is_set("standalone") {
+            self.script("standalone", "cmaster");
+        }
         if harbor == 0 {
             if !is_set("standalone") {
                 for key in ["master", "address", "harbor_listen"].into_iter().filter(|key| is_set(key)) {
@@ -310,11 +317,6 @@ impl Check<'_> {
         if is_set("harbor_listen") && port == Some(0) {
             let finding = self.error("address", "needs a port where harbor_listen is set");
             self.add(finding.hint("others are told to use just this one"));
-        }
-        // The bootstrap script ends the node when one of these does not start.
-        self.script("harbor", "cslave");
-        if is_set("standalone") {
-            self.script("standalone", "cmaster");
         }
     }
 
