@@ -18,6 +18,7 @@ local appoints = settings.id() == 0
 
 -- Connections that have not said who they are.
 local STRANGERS_MAX = 256
+local BACKLOG = 256
 local NAMES_MAX = 1 << 18
 local ADDRESS_LEN_MAX = 128
 -- For so long a node that holds an id may take to show that it lives, in centiseconds.
@@ -416,7 +417,7 @@ function command.STAT()
 end
 
 skynet.start(function()
-	local listener, host, port = socket.listen(address)
+	local listener, host, port = socket.listen(address, nil, BACKLOG)
 	if address:match ":0$" and port then
 		address = (host:find(":", 1, true) and "[%s]:%d" or "%s:%d"):format(host, port)
 	end

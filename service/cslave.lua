@@ -16,6 +16,7 @@ local address = assert(skynet.getenv "address", "a member of a cluster needs add
 
 -- Accepted connections whose peer has not said who it is.
 local STRANGERS_MAX = 64
+local BACKLOG = 256
 -- A try to connect may take so long, in centiseconds.
 local CONNECT_TIME = 300
 local RETRY_FIRST, RETRY_MAX = 20, 200
@@ -526,7 +527,7 @@ end
 
 ---Listens for as long as the node lives: a node that comes back may have to connect to this one.
 local function listen()
-	local listener, host, port = socket.listen(address)
+	local listener, host, port = socket.listen(address, nil, BACKLOG)
 	if address:match ":0$" and port then
 		address = (host:find(":", 1, true) and "[%s]:%d" or "%s:%d"):format(host, port)
 	end

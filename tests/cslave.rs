@@ -440,7 +440,7 @@ fn a_live_link_is_left_alone_when_the_master_tells_of_the_same_life_again() {
     // Of another life it is told.
     member.master.send(&announce("bbbb"));
     assert_eq!(member.told(), "S # 7 rs");
-    assert_eq!(member.node.log.count("Connect to harbor 7"), 2);
+    assert_eq!(member.node.log.wait_for_count("Connect to harbor 7", 2).len(), 2);
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn a_watchdog_hears_texts_from_the_opening_to_the_close() {
     drop(client);
     gate.wait_for(&format!("dog: text 0 {fd} close"));
     // A package without content is none.
-    assert_eq!(gate.node.log.count(&format!("{fd} data ")), 3);
+    assert_eq!(gate.node.log.wait_for_count(&format!("{fd} data "), 3).len(), 3);
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn commands_kick_close_and_are_told_apart() {
     }
     gate.tell("hello 1");
     gate.wait_for("[gate] Unknown command : hello 1");
-    assert_eq!(gate.node.log.count("[gate] Unknown command"), 1);
+    assert_eq!(gate.node.log.wait_for_count("[gate] Unknown command", 1).len(), 1);
     gate.tell(&format!("kick {fd}"));
     assert_eq!(client.read_to_end(), b"");
     gate.wait_for(&format!("dog: text 0 {fd} close"));
@@ -218,7 +218,7 @@ fn connections_beyond_the_limit_are_closed() {
     for _ in 0..3 {
         assert_eq!(Client::connect(gate.port).read_to_end(), b"");
     }
-    assert_eq!(gate.node.log.count("dog: text 0"), 2);
+    assert_eq!(gate.node.log.wait_for_count("dog: text 0", 2).len(), 2);
     drop(one);
     gate.wait_for(&format!("dog: text 0 {fd} close"));
     gate.connect();

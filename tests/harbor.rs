@@ -318,7 +318,10 @@ fn a_lost_master_disturbs_nothing_and_a_new_one_learns_the_names() {
         cluster[id].log.wait_for("is back");
     }
     let one = cluster[1].eval.as_u32().to_string();
-    assert_eq!(cluster[2].lua("if not found then skynet.wait 'found' end return found"), [one.clone()]);
+    assert_eq!(
+        cluster[2].lua("if not found then skynet.wait 'found' end return found"),
+        std::slice::from_ref(&one)
+    );
     assert_eq!(cluster[2].lua1("return harbor.queryname 'ONE'"), one);
     // The links are those of before, and the host of before hosts on.
     for id in [1, 2] {

@@ -139,7 +139,12 @@ fn the_nodes_of_the_example_greet_each_other_and_end_in_order() {
 #[test]
 fn a_killed_member_is_seen_to_go_and_is_taken_back() {
     let cluster = Cluster::new();
-    let (master, one, two) = cluster.start_all();
+    // In this order, so that the first one has what there is one of.
+    let master = cluster.start("config.master");
+    let one = cluster.start("config.slave1");
+    one.wait_for("live on this node", 1);
+    let two = cluster.start("config.slave2");
+    one.wait_for(", here is node2", 2);
     two.kill();
     one.wait_for("node2 has gone", 1);
     master.wait_for("slave 2 is down", 1);

@@ -295,7 +295,7 @@ fn newservice_returns_the_handle_once_the_start_function_is_over() {
     assert_eq!(node.lua1("return handle"), "nil");
     node.advance(Duration::from_millis(10));
     node.check("assert(handle)");
-    assert!(node.log.has("started"));
+    node.log.wait_for("started");
 }
 
 #[test]

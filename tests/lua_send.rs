@@ -353,7 +353,7 @@ fn a_forgotten_answer_is_logged_and_ignoreret_says_that_none_is_due() {
         "{line}"
     );
     assert!(line.ends_with("eval:1"), "{line}");
-    assert_eq!(node.log.count("Maybe forgot response"), 1);
+    assert_eq!(node.log.wait_for_count("Maybe forgot response", 1).len(), 1);
 }
 
 #[test]

@@ -182,7 +182,7 @@ fn a_response_in_work_goes_to_the_new_connection_when_it_is_ready() {
     assert_eq!(response(&mut client), well("QUICK", 8));
     server.kick("'release'");
     assert_eq!(response(&mut client), well("slept", 7));
-    assert_eq!(server.node.log.count("request: sleep"), 1);
+    assert_eq!(server.node.log.wait_for_count("request: sleep", 1).len(), 1);
 }
 
 #[test]

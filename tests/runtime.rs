@@ -505,7 +505,7 @@ fn a_node_ends_when_its_last_service_does() {
         )
         .expect("it is sent");
     assert!(node.runtime.wait_within(DEADLINE));
-    assert!(node.log.has("last words"));
+    node.log.wait_for("last words");
     assert!(matches!(node.call_fails(node.eval), CallError::Send(_) | CallError::Stopping));
 }
 

@@ -403,7 +403,7 @@ fn long_pauses_are_announced() {
         node.advance(Duration::from_millis(100));
         std::thread::park_timeout(Duration::from_micros(200));
     }
-    assert_eq!(node.log.count("socket: connect Connection refused"), 12);
+    assert_eq!(node.log.wait_for_count("socket: connect Connection refused", 12).len(), 12);
     node.lua("ch:close()");
     assert_eq!(job.result()[0], "false");
 }
@@ -646,7 +646,7 @@ fn overload_is_told_when_it_begins_and_when_it_is_over() {
         left -= peer.stream.read(&mut buffer).expect("it comes");
     }
     node.log.wait_for("overload: false");
-    assert_eq!(node.log.count("overload: true"), 1);
+    assert_eq!(node.log.wait_for_count("overload: true", 1).len(), 1);
 }
 
 #[test]

@@ -34,7 +34,6 @@ pub(crate) const NATIVE: &[Binding] = &[
     (c"skynet.debugchannel", skynet_debugchannel::open),
     (c"skynet.httpcodec", skynet_httpcodec::open),
     (c"skynet.socketdriver", skynet_socketdriver::open),
-    (c"skynet.harbor.core", skynet_harbor_core::open),
     (c"skynet.netpack", skynet_netpack::open),
     (c"client.socket", client_socket::open),
     (c"skynet.crypt", skynet_crypt::open),
@@ -42,6 +41,7 @@ pub(crate) const NATIVE: &[Binding] = &[
     (c"md5.core", md5_core::open),
     (c"ltls.c", ltls::open),
     (c"ltls.init.c", ltls::open_init),
+    (c"skynet.harbor.core", skynet_harbor_core::open),
 ];
 
 /// The registry key of the functions that `skynet.init` was given before the service started.

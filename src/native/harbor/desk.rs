@@ -28,6 +28,18 @@ pub(super) struct Own {
     pub(super) dirty: Vec<u8>,
 }
 
+/// More sockets than this are never being closed at a time, unless some never say that they are.
+const CLOSING_MAX: usize = 4096;
+
+impl Own {
+    /// A socket is no link's any more.
+    pub(super) fn forget(&mut self, socket: SocketId) {
+        if self.sockets.remove(&socket).is_some() && self.closing.len() < CLOSING_MAX {
+            self.closing.insert(socket);
+        }
+    }
+}
+
 pub(super) struct Desk<'d, 'c> {
     pub(super) own: &'d mut Own,
     pub(super) ctx: &'d mut Context<'c>,
@@ -52,17 +64,13 @@ impl Desk<'_, '_> {
 
     /// Closes a socket; what waits in it is still written.
     pub(super) fn close(&mut self, socket: SocketId) {
-        if self.own.sockets.remove(&socket).is_some() {
-            self.own.closing.insert(socket);
-        }
+        self.own.forget(socket);
         self.ctx.sockets().close(socket);
     }
 
     /// Closes a socket that nobody takes bytes from any more.
     pub(super) fn cut(&mut self, socket: SocketId) {
-        if self.own.sockets.remove(&socket).is_some() {
-            self.own.closing.insert(socket);
-        }
+        self.own.forget(socket);
         self.ctx.sockets().shutdown(socket);
     }
 

@@ -5,39 +5,21 @@
 //!
 //! - `handshake.rs`: how a connection comes to carry a life.
 //! - `retry.rs`: how a new one is asked for.
-//! - here: what flows, and how a life ends.
+//! - `incoming.rs`: what comes. Here: what goes, and how a life ends.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::classic_out::ClassicOut;
-use super::conn::{Conn, Reader};
+use super::conn::Conn;
 use super::desk::Desk;
-use super::receiver::Receiver;
+use super::flow::Flow;
 use super::report::Report;
 use super::retry::Retry;
-use super::sender::{Load, Sender};
-use super::wire::extended::{self, Control, Frame};
-use super::wire::{Content, Header, WireError, classic};
+use super::sender::Load;
+use super::wire::{Header, WireError, classic, extended};
 use crate::handle::Handle;
-use crate::host::SendError;
-use crate::message::{Message, MessageKind, Payload};
-use crate::socket::SocketId;
-
-/// What came is acknowledged after this time at the latest.
-const ACK_DELAY: Duration = Duration::from_millis(50);
-
-/// The socket warns from so many waiting bytes on, and tells when they are written: then fragments go on.
-pub(super) const WARNING_SIZE: usize = 128 * 1024;
-/// The socket is filled with fragments up to so many bytes.
-const FILL_SIZE: usize = 256 * 1024;
-/// So many bytes of large messages are on their way to the peer and not acknowledged, where it is near: it handles them
-/// one after the other, and what is small shall not wait behind more.
-const WINDOW_MIN: usize = 1 << 20;
-/// For each millisecond of the way there and back so many are.
-const WINDOW_PER_MS: f64 = 512.0 * 1024.0;
-/// So many bytes of fragments are written in one turn, where the network takes them all.
-const FILL_TURN_MAX: usize = 4 << 20;
+use crate::message::Payload;
 
 pub(super) struct Link {
     pub(super) id: u8,
@@ -59,33 +41,16 @@ pub(super) struct Link {
     pub(super) retry: Retry,
     /// When the peer was last heard.
     pub(super) heard: Duration,
-    pinged: Option<Duration>,
+    pub(super) pinged: Option<Duration>,
     pub(super) counts: Counts,
     drops: Report,
-    strays: Report,
+    pub(super) strays: Report,
 }
 
 /// How messages travel, while the peer lives.
 pub(super) enum Life {
     Classic(ClassicOut),
     Extended(Box<Flow>),
-}
-
-/// Both directions of an extended link.
-pub(super) struct Flow {
-    /// The incarnation of the peer.
-    pub(super) peer: u64,
-    pub(super) sender: Sender,
-    pub(super) receiver: Receiver,
-    /// The largest message that both sides take.
-    pub(super) message_max: usize,
-    /// When the connection broke, while there is none.
-    pub(super) broken: Option<Duration>,
-    ack_due: Option<Duration>,
-    wants_ping: bool,
-    owes_pong: bool,
-    /// The shortest way there and back that was measured.
-    rtt_min: Option<Duration>,
 }
 
 struct Queued {
@@ -129,33 +94,6 @@ pub(super) enum End {
     Lost,
     #[error("its handshake takes too long")]
     Late,
-}
-
-impl Flow {
-    pub(super) fn new(peer: u64, message_max: usize) -> Flow {
-        Flow {
-            peer,
-            sender: Sender::new(),
-            receiver: Receiver::default(),
-            message_max,
-            broken: None,
-            ack_due: None,
-            wants_ping: true,
-            owes_pong: false,
-            rtt_min: None,
-        }
-    }
-
-    /// How much of large messages may be on its way.
-    fn window(&self, limit: usize) -> usize {
-        let ms = self.rtt_min.map_or(0.0, |rtt| rtt.as_secs_f64() * 1000.0);
-        ((ms * WINDOW_PER_MS) as usize).min(limit).max(WINDOW_MIN)
-    }
-
-    pub(super) fn resumed(&mut self) {
-        (self.broken, self.ack_due) = (None, None);
-        (self.wants_ping, self.owes_pong) = (true, false);
-    }
 }
 
 impl Link {
@@ -348,140 +286,6 @@ impl Link {
         }
     }
 
-    // ---- in
-
-    /// Bytes came on a connection.
-    pub(super) fn on_data(&mut self, desk: &mut Desk<'_, '_>, socket: SocketId, mut bytes: &[u8]) {
-        let Some(mut conn) = self.take_conn(socket) else { return };
-        if conn.live {
-            self.heard = desk.now();
-        }
-        match self.read(desk, &mut conn, &mut bytes) {
-            Ok(()) if conn.live => self.conn = Some(conn),
-            Ok(()) => {
-                self.candidate = Some(conn);
-                self.touch(desk);
-            }
-            Err(end) => self.conn_ended(desk, *conn, &end),
-        }
-    }
-
-    pub(super) fn take_conn(&mut self, socket: SocketId) -> Option<Box<Conn>> {
-        let is_it = |conn: &mut Box<Conn>| conn.socket == socket;
-        self.conn.take_if(is_it).or_else(|| self.candidate.take_if(is_it))
-    }
-
-    fn read(&mut self, desk: &mut Desk<'_, '_>, conn: &mut Conn, input: &mut &[u8]) -> Result<(), End> {
-        loop {
-            match &mut conn.reader {
-                Reader::Start => return Ok(()),
-                Reader::Id => {
-                    let Some((id, rest)) = input.split_first() else { return Ok(()) };
-                    *input = rest;
-                    self.on_id(desk, conn, *id)?;
-                }
-                Reader::Classic(reader) => {
-                    let Some(frame) = reader.next(input)? else { return Ok(()) };
-                    self.classic_frame(desk, conn, frame.header, frame.content)?;
-                }
-                Reader::Extended(reader) => {
-                    let Some(frame) = reader.next(input)? else { return Ok(()) };
-                    self.extended_frame(desk, &mut conn.next, frame)?;
-                }
-            }
-        }
-    }
-
-    #[inline]
-    fn extended_frame(
-        &mut self,
-        desk: &mut Desk<'_, '_>,
-        next: &mut u64,
-        frame: Frame<'_>,
-    ) -> Result<(), End> {
-        let Some(Life::Extended(flow)) = &mut self.life else { return Err(End::Lost) };
-        match frame {
-            Frame::Message(body) => {
-                let number = *next;
-                *next += 1;
-                let message = flow.receiver.take(number, body, desk.own.options.message_max)?;
-                self.touch(desk);
-                if let Some((header, payload)) = message {
-                    self.deliver(desk, header, payload);
-                }
-            }
-            Frame::Control(Control::Ack(count)) => {
-                flow.sender.acked(count)?;
-                if flow.sender.has_large() {
-                    self.touch(desk);
-                }
-            }
-            Frame::Control(Control::Ping) => {
-                flow.owes_pong = true;
-                self.touch(desk);
-            }
-            Frame::Control(Control::Pong) => {
-                if let Some(at) = self.pinged.take() {
-                    let rtt = desk.now().saturating_sub(at);
-                    self.counts.rtt = Some(rtt);
-                    flow.rtt_min = Some(flow.rtt_min.unwrap_or(rtt).min(rtt));
-                }
-            }
-            Frame::Control(Control::Goodbye) => return Err(End::Goodbye),
-        }
-        Ok(())
-    }
-
-    pub(super) fn deliver_content(&mut self, desk: &mut Desk<'_, '_>, header: Header, content: Content<'_>) {
-        self.deliver(desk, header, content.into_payload());
-    }
-
-    /// Hands a message from the peer to its receiver.
-    #[inline]
-    fn deliver(&mut self, desk: &mut Desk<'_, '_>, header: Header, payload: Payload) {
-        let Header { source, kind, local, session } = header;
-        self.counts.received += 1;
-        let to = Handle::new(desk.own.id, local);
-        if kind.is_answer() {
-            if let Some(session) = session {
-                desk.own.waiting.remove(to, session);
-            }
-        } else if kind == MessageKind::SYSTEM || kind == MessageKind::HARBOR {
-            // Only the engine itself and the Lua side send those.
-            if self.strays.allows(desk.now()) {
-                let (from, kind) = (source.as_u32(), kind.0);
-                desk.ctx.log(format!("Drop message from {from:x}: its type {kind} must not cross nodes"));
-            }
-            return desk.refuse(to, source, session, kind);
-        }
-        match desk.ctx.send_as(to, Message { source, session, kind, payload }) {
-            Ok(()) => {}
-            Err(error) => self.stray(desk, header, &error),
-        }
-    }
-
-    /// A message has no receiver.
-    #[cold]
-    fn stray(&mut self, desk: &mut Desk<'_, '_>, header: Header, error: &SendError) {
-        let Header { source, kind, local, session } = header;
-        let to = Handle::new(desk.own.id, local);
-        if self.strays.allows(desk.now()) {
-            desk.ctx.log(match error {
-                SendError::NoService(_) => {
-                    // Matched by log readers: keep the words.
-                    let (to, from) = (to.as_u32(), source.as_u32());
-                    format!("Unknown destination :{to:x} from :{from:x} type({})", kind.0)
-                }
-                other => format!("Drop message from {source}: {other}"),
-            });
-        } else {
-            self.touch(desk);
-        }
-        if kind != MessageKind::ERROR && !source.is_none() {
-            desk.send_error(to, source, session);
-        }
-    }
-
     // ---- the end
 
     /// A connection is over, by the other side or by something wrong in it.
@@ -669,59 +473,5 @@ impl PopDue for VecDeque<Queued> {
     fn pop_front_due(&mut self, now: Duration, limit: Duration) -> Option<Queued> {
         self.front().filter(|first| first.since + limit <= now)?;
         self.pop_front()
-    }
-}
-
-impl Flow {
-    /// Writes what is ready; true where more has to follow in another turn.
-    fn flush(&mut self, desk: &mut Desk<'_, '_>, socket: SocketId, pinged: &mut Option<Duration>) -> bool {
-        if std::mem::take(&mut self.wants_ping) {
-            self.sender.control(&extended::PING);
-            *pinged = Some(desk.now());
-        }
-        if std::mem::take(&mut self.owes_pong) {
-            self.sender.control(&extended::PONG);
-        }
-        let compress = desk.own.options.compress;
-        let ack = self.ack(desk);
-        if ack.is_none() && !self.sender.has_batch() && !self.sender.has_large() {
-            return false;
-        }
-        let Some(mut waiting) = desk.ctx.sockets().send_many(socket, self.sender.take_ready(ack)) else {
-            return false;
-        };
-        let window = self.window(desk.own.options.queue_bytes_max);
-        let mut left = FILL_TURN_MAX;
-        while self.sender.has_large() && waiting < WARNING_SIZE {
-            if left == 0 {
-                return true;
-            }
-            if !self.sender.fill(FILL_SIZE - waiting, window, compress) {
-                // The next acknowledgement brings us back.
-                return false;
-            }
-            left = left.saturating_sub(FILL_SIZE);
-            match desk.ctx.sockets().send_many(socket, self.sender.take_ready(None)) {
-                Some(now) => waiting = now,
-                None => return false,
-            }
-        }
-        false
-    }
-
-    /// What to acknowledge now, if anything: together with other frames, or if it is much, or late.
-    fn ack(&mut self, desk: &Desk<'_, '_>) -> Option<u64> {
-        if !self.receiver.owes_ack() {
-            self.ack_due = None;
-            return None;
-        }
-        let now = desk.now();
-        let is_due = self.ack_due.is_some_and(|due| due <= now);
-        if is_due || self.sender.has_batch() || self.receiver.owes_ack_now() {
-            self.ack_due = None;
-            return Some(self.receiver.take_ack());
-        }
-        self.ack_due.get_or_insert(now + ACK_DELAY);
-        None
     }
 }

@@ -5,8 +5,9 @@
 //! there are none, and what is meant for another node is refused to its sender.
 //!
 //! - `wire/`: the bytes, as pure code. `conn.rs`: one connection. `handshake.rs`: how it comes to carry a life.
-//! - `link.rs`: what flows to and from one node, and how a life ends; `retry.rs`: asking for a new connection.
-//! - `sender.rs`, `lanes.rs`, `receiver.rs`: the two directions of an extended link; `classic_out.rs`: of a classic one.
+//! - `link.rs`: what goes to one node, and how a life ends; `incoming.rs`: what comes; `retry.rs`: asking for a new connection.
+//! - `flow.rs` with `sender.rs`, `lanes.rs` and `receiver.rs`: the two directions of an extended link; `classic_out.rs`: the way
+//!   out of a classic one.
 //! - `names.rs`: global names. `waiting.rs`: who waits for an answer. `stats.rs`: figures. `report.rs`: log lines in bounds.
 //! - `desk.rs`: what links have in common and what they may ask for.
 //!
@@ -18,7 +19,9 @@
 mod classic_out;
 mod conn;
 mod desk;
+mod flow;
 mod handshake;
+mod incoming;
 mod lanes;
 mod link;
 mod names;
@@ -49,9 +52,6 @@ use crate::socket::{SocketEvent, SocketEventKind, SocketId};
 
 #[cfg(any(fuzzing, feature = "bench"))]
 pub use wire::door;
-
-/// More sockets than this are never being closed at a time, unless some never said that they are.
-const CLOSING_MAX: usize = 4096;
 
 /// The harbor service: `harbor <id> <handle of .cslave>`.
 pub(super) struct Harbor {
@@ -288,9 +288,11 @@ impl Harbor {
             SocketEventKind::Connect => link.on_started(&mut desk, id),
             SocketEventKind::Data => link.on_data(&mut desk, id, event.as_bytes()),
             SocketEventKind::Close | SocketEventKind::Error => {
-                desk.own.sockets.remove(&id);
-                if event.kind == SocketEventKind::Error && desk.own.closing.len() < CLOSING_MAX {
-                    desk.own.closing.insert(id);
+                if event.kind == SocketEventKind::Error {
+                    // More of it may be heard.
+                    desk.own.forget(id);
+                } else {
+                    desk.own.sockets.remove(&id);
                 }
                 if let Some(conn) = link.take_conn(id) {
                     link.conn_ended(&mut desk, *conn, &End::Lost);
