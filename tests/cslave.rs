@@ -514,8 +514,9 @@ fn a_connection_is_made_again_when_the_harbor_service_wants_it() {
     assert_eq!(member.told(), "F 7 refused");
     member.master.send(&("D", 7));
     assert_eq!(member.told(), "X 7");
+    // The harbor service finds out whether it is gone indeed.
     member.say("R 7");
-    assert_eq!(member.told(), "F 7 failed");
+    assert_eq!(member.told(), "F 7 refused");
 }
 
 #[test]

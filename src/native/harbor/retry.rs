@@ -1,7 +1,8 @@
 //! [`Retry`]: asking the Lua side for a new connection, at the end that connected before.
 //!
-//! In the resume window at once and then faster than the window ends; to a peer that is down every second or two, until the
-//! master says that it is gone.
+//! In the resume window at once and then faster than the window ends, whatever the master says: a process that is gone
+//! refuses, and its callers need not wait for the window's end. To a peer that is down every second or two, until the master
+//! says that it is gone.
 
 use std::time::Duration;
 
@@ -52,7 +53,7 @@ impl Retry {
 
     /// The peer is down, and may come back.
     pub(super) fn begin_rejoin(&mut self, now: Duration) {
-        (self.attempt, self.refused) = (0, 0);
+        (self.attempt, self.refused, self.next) = (0, 0, None);
         if self.connects && !self.gone && self.asked.is_none() {
             let jitter = random::below(REJOIN.as_millis() as u64);
             self.next = Some(now + REJOIN + Duration::from_millis(jitter));
@@ -61,7 +62,7 @@ impl Retry {
 
     /// A try for the resume window failed.
     fn again_soon(&mut self, now: Duration) {
-        if self.connects && !self.gone && self.asked.is_none() {
+        if self.connects && self.asked.is_none() {
             let pause = PAUSE_MIN.saturating_mul(1 << self.attempt.min(16)).min(PAUSE_MAX);
             self.attempt += 1;
             self.next = Some(now + pause);
@@ -70,7 +71,7 @@ impl Retry {
 
     fn ask(&mut self, desk: &mut Desk<'_, '_>, id: u8) {
         self.next = None;
-        if self.connects && !self.gone {
+        if self.connects {
             self.asked = Some(desk.now());
             desk.tell(format!("R {id}"));
         }
@@ -85,7 +86,9 @@ impl Link {
     /// The master says that the peer is gone.
     pub(super) fn forget_peer(&mut self) {
         self.retry.gone = true;
-        self.retry.next = None;
+        if !self.is_broken() {
+            self.retry.next = None;
+        }
     }
 
     /// The connection that was asked for cannot be made.
