@@ -148,7 +148,7 @@ end
 ---@param peer Peer
 ---@param incarnation string? of the life that the master tells of
 local function connect(peer, incarnation)
-	local try = {}
+	local try = { by_master = true }
 	peer.connecting = try
 	local pause = RETRY_FIRST
 	while true do
@@ -179,7 +179,8 @@ local function connect(peer, incarnation)
 	end
 end
 
----The harbor service wants a connection once more.
+---The harbor service wants a connection once more. It does so also after a node that the master has lost: if the node lives, the
+---link goes on, and if it does not, it refuses.
 ---@param peer Peer?
 local function connect_again(peer, peer_id)
 	if not peer or not peer.address then
@@ -290,7 +291,10 @@ function from_master.D(peer_id)
 		return
 	end
 	local peer = peer_of(peer_id)
-	peer.gone, peer.connecting = true, nil
+	peer.gone = true
+	if peer.connecting and peer.connecting.by_master then
+		peer.connecting = nil
+	end
 	note_known(peer)
 	forget_names_of(peer_id)
 	tell("X %d", peer_id)

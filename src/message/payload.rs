@@ -8,9 +8,11 @@
 use std::any::Any;
 use std::ffi::c_void;
 use std::fmt;
+use std::io;
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ops::Range;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -183,6 +185,23 @@ impl Payload {
                 len: (end - begin) as u32,
             }),
             _ => Payload::copy_from(self.as_bytes().get(begin..end).unwrap_or_default()),
+        }
+    }
+
+    /// The same bytes as `bytes`, which must be some of these: a part of them where that saves much copying and keeps little
+    /// else alive, a copy otherwise.
+    #[must_use]
+    pub(crate) fn part(&self, bytes: &[u8]) -> Payload {
+        const PART_MIN: usize = 16 * 1024;
+        /// A part keeps the whole block.
+        const WHOLE_MAX: usize = 8;
+        let is_worth = bytes.len() >= PART_MIN.max(self.len() / WHOLE_MAX);
+        let offset = bytes.as_ptr().addr().checked_sub(self.as_bytes().as_ptr().addr());
+        match offset.filter(|_| is_worth && matches!(self.0, Repr::Shared { .. })) {
+            Some(offset) if offset.checked_add(bytes.len()).is_some_and(|end| end <= self.len()) => {
+                self.slice(offset..offset + bytes.len())
+            }
+            _ => Payload::copy_from(bytes),
         }
     }
 
@@ -443,6 +462,28 @@ impl Filling {
         };
         self.block.len += count;
         count
+    }
+
+    /// Reads from a descriptor what is missing, or a part of it; answers how many bytes came.
+    pub(crate) fn read_from(&mut self, source: BorrowedFd<'_>) -> io::Result<usize> {
+        // SAFETY: the block has room for `total` bytes, of which `missing` are behind the first `len`, and nobody else
+        // has it.
+        let count = unsafe {
+            let room = self.block.data.as_ptr().add(self.block.len);
+            libc::read(source.as_raw_fd(), room.cast(), self.missing())
+        };
+        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+        self.block.len += count;
+        Ok(count)
+    }
+
+    /// A payload with a copy of what has come, which is forgotten: the room is as it was.
+    pub(crate) fn copy_out(&mut self) -> Payload {
+        // SAFETY: the first `len` bytes are initialized, and nobody writes them meanwhile.
+        let bytes = unsafe { std::slice::from_raw_parts(self.block.data.as_ptr(), self.block.len) };
+        let copy = Payload::copy_from(bytes);
+        self.block.len = 0;
+        copy
     }
 
     /// The payload with what has come.

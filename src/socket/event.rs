@@ -68,15 +68,14 @@ impl SocketEvent {
         SocketEvent { kind, id, ud, data: SocketData::Text(text[..end].to_owned()), _credit: None }
     }
 
-    pub(super) fn data(socket: &Arc<Socket>, bytes: &[u8]) -> SocketEvent {
-        let data = SocketData::Bytes(Payload::copy_from(bytes));
-        let credit = Some(Credit::new(socket, bytes.len()));
+    pub(super) fn data(socket: &Arc<Socket>, bytes: Payload) -> SocketEvent {
+        let len = bytes.len();
         SocketEvent {
             kind: SocketEventKind::Data,
             id: socket.id,
-            ud: number(bytes.len()),
-            data,
-            _credit: credit,
+            ud: number(len),
+            data: SocketData::Bytes(bytes),
+            _credit: Some(Credit::new(socket, len)),
         }
     }
 

@@ -14,6 +14,7 @@ use mio::net::{TcpListener, UnixListener};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use super::address::{Target, peer_text, unix_text};
+use crate::message::Filling;
 
 /// A write to a connection that is gone is an error, not a signal, whatever the process does with `SIGPIPE`.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
@@ -109,6 +110,11 @@ impl Stream {
 
     pub(super) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.file().read(buffer)
+    }
+
+    /// Reads into what becomes a payload.
+    pub(super) fn read_into(&self, room: &mut Filling) -> io::Result<usize> {
+        room.read_from(self.file().as_fd())
     }
 
     pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {

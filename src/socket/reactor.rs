@@ -25,6 +25,7 @@ use super::event::{SocketEvent, SocketEventKind};
 use super::ids::SocketId;
 use super::line::Line;
 use super::state::Socket;
+use super::stream::Room;
 use super::table::{Entry, Phase, Table};
 use super::{Shared, accept};
 use crate::clock::{RealTime, real_now};
@@ -38,7 +39,7 @@ const EVENTS_MAX: usize = 1024;
 /// So many commands are done before the network is looked at again.
 const COMMANDS_TURN_MAX: usize = 1024;
 /// One read takes at most so much; a whole datagram fits in.
-const READ_SIZE: usize = 64 * 1024;
+pub(super) const READ_SIZE: usize = 64 * 1024;
 /// A listener that finds no descriptor, not even the reserve, tries again after this time.
 const STARVED_RETRY: Duration = Duration::from_millis(50);
 
@@ -54,6 +55,8 @@ pub(super) struct Reactor {
     starved_since: RealTime,
     /// What is read comes here first, so that its payload can have the right size.
     pub(super) buffer: Box<[u8]>,
+    /// Of a socket through which much comes it comes here.
+    pub(super) room: Room,
     /// Given up for a moment when descriptors run out: a connection can be refused only after it was accepted.
     pub(super) reserve: Option<File>,
     /// When the log was last told that descriptors run out.
@@ -71,6 +74,7 @@ impl Reactor {
             starved: Vec::new(),
             starved_since: real_now(),
             buffer: vec![0; READ_SIZE].into_boxed_slice(),
+            room: Room::default(),
             reserve: accept::reserve(),
             complained: None,
         }

@@ -7,17 +7,45 @@ use std::io;
 
 use super::event::{SocketEvent, SocketEventKind, error_text};
 use super::ids::SocketId;
-use super::line::Line;
+use super::line::{Line, Stream};
 use super::out::{Fault, Flushed};
-use super::reactor::Reactor;
+use super::reactor::{READ_SIZE, Reactor};
 use super::state::SocketKind;
 use super::table::Phase;
+use crate::message::{Filling, Payload};
 use crate::sync::lock;
 
-/// So often one socket is read before the others have their turn.
+/// So often, [`READ_SIZE`] bytes each time, one socket is read before the others have their turn.
 const READS_TURN_MAX: usize = 4;
+/// Where a read finds [`READ_SIZE`] bytes, those after it ask for so many at a time.
+const BULK_SIZE: usize = 256 * 1024;
 /// So many datagrams of one socket are taken before the others have their turn.
 const DATAGRAMS_TURN_MAX: usize = 64;
+
+/// What comes in large pieces is read into the block that its owner gets.
+#[derive(Default)]
+pub(super) struct Room(Option<Filling>);
+
+impl Room {
+    /// Reads some bytes; also says how many it would have taken.
+    fn read(&mut self, stream: &Stream) -> (io::Result<usize>, usize) {
+        if self.0.is_none() {
+            self.0 = Filling::new(BULK_SIZE);
+        }
+        match &mut self.0 {
+            Some(room) => (stream.read_into(room), BULK_SIZE),
+            None => (Err(io::ErrorKind::OutOfMemory.into()), BULK_SIZE),
+        }
+    }
+
+    /// The bytes that were read: the block itself, where most of it is used.
+    fn take(&mut self) -> Payload {
+        match self.0.take_if(|room| room.missing() <= BULK_SIZE / 4) {
+            Some(room) => room.finish(),
+            None => self.0.as_mut().map_or_else(Payload::empty, Filling::copy_out),
+        }
+    }
+}
 
 impl Reactor {
     /// Hands on what has come in; of a paused socket only with `force`.
@@ -38,20 +66,31 @@ impl Reactor {
             Some(Line::Stream(stream)) => {
                 let mut turn = 0;
                 let end = loop {
-                    match stream.read(&mut self.buffer) {
+                    let (read, read_max) = if entry.in_bulk {
+                        self.room.read(stream)
+                    } else {
+                        (stream.read(&mut self.buffer), self.buffer.len())
+                    };
+                    match read {
                         Ok(0) => break Ok(()),
                         Ok(len) => {
                             entry.socket.count_read(len, now_cs);
-                            self.shared
-                                .tell(entry.owner, SocketEvent::data(&entry.socket, &self.buffer[..len]));
+                            let bytes = if entry.in_bulk {
+                                turn += BULK_SIZE / READ_SIZE - 1;
+                                self.room.take()
+                            } else {
+                                Payload::copy_from(&self.buffer[..len])
+                            };
+                            self.shared.tell(entry.owner, SocketEvent::data(&entry.socket, bytes));
+                            entry.in_bulk = len >= READ_SIZE && !stream.is_lent();
                             // A short read has emptied the socket: the next edge tells of more. But the edge of
                             // the end may be over, and a terminal gives line by line.
-                            if len < self.buffer.len() && !entry.hangup && !stream.is_lent() {
+                            if len < read_max && !entry.hangup && !stream.is_lent() {
                                 entry.readable = false;
                                 return;
                             }
                             turn += 1;
-                            if turn == READS_TURN_MAX {
+                            if turn >= READS_TURN_MAX {
                                 self.again(id);
                                 return;
                             }

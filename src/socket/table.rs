@@ -20,6 +20,8 @@ pub(super) struct Entry {
     pub(super) reading: bool,
     /// Whether something may be there to read: an edge came, and reading has not found the end since.
     pub(super) readable: bool,
+    /// Whether much comes in: it is read in larger pieces then.
+    pub(super) in_bulk: bool,
     /// Whether the system told of the end of the stream: it will not tell again, so reading goes on until there.
     pub(super) hangup: bool,
     /// Nothing more is read: the peer has ended its side, or the owner has closed the socket.
@@ -57,6 +59,7 @@ impl Entry {
             phase,
             reading: false,
             readable: false,
+            in_bulk: false,
             hangup: false,
             read_done: false,
             write_failed: false,

@@ -133,7 +133,7 @@ fn bad_frames_are_named_and_end_the_life() {
     let member = Arc::new(Member::start(1));
     let cases: [(&[u8], &str); 4] = [
         (&[9, 0, 0, 20], "a frame has the unknown flags 0x09"),
-        (&[0, 2, 0, 0], "a frame of 131072 bytes is over the limit of 65548"),
+        (&[0, 2, 0, 0], "a frame of 131072 bytes is over the limit of 66572"),
         (&[4, 0, 0, 9, 1, 0, 0, 0, 0, 0, 0, 0, 9], "9 frames are acknowledged, of 1 that were sent"),
         (
             &[2, 0, 0, 21, 2, 0, 0, 1, 10, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 5, 7],

@@ -126,11 +126,39 @@ fn a_peer_that_the_master_sees_again_is_connected_to_when_it_was_down() {
     member.wait_up(2, 2);
     // Or the link is down when the master sees it.
     member.say("X 2");
-    member.texts().wait(&"the actor is told", |texts| texts.iter().filter(|text| *text == "X 2").count() == 2);
+    member
+        .texts()
+        .wait(&"the actor is told", |texts| texts.iter().filter(|text| *text == "X 2").count() == 2);
     drop(peer);
     member.wait_down(2, 2);
     member.say("C 2");
     Peer::accepted(&member, 2, &listener);
+}
+
+#[test]
+fn a_node_that_the_master_has_lost_too_is_tried_while_the_link_may_go_on() {
+    let member = Arc::new(Member::with(1, Config::new().set("harbor_resume_window", 600)));
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    member.knows(2, listener.local_addr().expect("an address"), true);
+    member.connect(2);
+    let mut peer = Peer::accepted(&member, 2, &listener);
+    peer.write(&[2]);
+    peer.greet(Hello::of(77));
+    member.wait_up(2, 1);
+    let call = member.begin_call(Handle::from_u32(0x0200_0005));
+    assert_eq!(peer.extended().destination, 0x0a00_0005);
+    // The master hears of the end of a process as soon as its peers do.
+    member.say("X 2");
+    drop(listener);
+    drop(peer);
+    let (answer, time) = call.join().expect("it ends");
+    answer.expect_err("the process is gone");
+    assert!(time < Duration::from_secs(3), "{time:?}");
+    member.wait_down(2, 1);
+    let asked = |member: &Member| member.texts().all().iter().filter(|text| *text == "R 2").count();
+    assert_eq!(asked(&member), 3);
+    std::thread::sleep(Duration::from_millis(2500));
+    assert_eq!(asked(&member), 3, "nobody is there any more");
 }
 
 #[test]

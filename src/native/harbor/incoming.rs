@@ -12,12 +12,14 @@ use crate::socket::SocketId;
 
 impl Link {
     /// Bytes came on a connection.
-    pub(super) fn on_data(&mut self, desk: &mut Desk<'_, '_>, socket: SocketId, mut bytes: &[u8]) {
+    pub(super) fn on_data(&mut self, desk: &mut Desk<'_, '_>, socket: SocketId, bytes: Payload) {
+        // What is large in it becomes messages without a copy.
+        let bytes = bytes.share();
         let Some(mut conn) = self.take_conn(socket) else { return };
         if conn.live {
             self.heard = desk.now();
         }
-        match self.read(desk, &mut conn, &mut bytes) {
+        match self.read(desk, &mut conn, &bytes) {
             Ok(()) if conn.live => self.conn = Some(conn),
             Ok(()) => {
                 self.candidate = Some(conn);
@@ -32,7 +34,8 @@ impl Link {
         self.conn.take_if(is_it).or_else(|| self.candidate.take_if(is_it))
     }
 
-    fn read(&mut self, desk: &mut Desk<'_, '_>, conn: &mut Conn, input: &mut &[u8]) -> Result<(), End> {
+    fn read(&mut self, desk: &mut Desk<'_, '_>, conn: &mut Conn, bytes: &Payload) -> Result<(), End> {
+        let input = &mut bytes.as_bytes();
         loop {
             match &mut conn.reader {
                 Reader::Start => return Ok(()),
@@ -47,7 +50,7 @@ impl Link {
                 }
                 Reader::Extended(reader) => {
                     let Some(frame) = reader.next(input)? else { return Ok(()) };
-                    self.extended_frame(desk, &mut conn.next, frame)?;
+                    self.extended_frame(desk, &mut conn.next, frame, bytes)?;
                 }
             }
         }
@@ -59,13 +62,14 @@ impl Link {
         desk: &mut Desk<'_, '_>,
         next: &mut u64,
         frame: Frame<'_>,
+        bytes: &Payload,
     ) -> Result<(), End> {
         let Some(Life::Extended(flow)) = &mut self.life else { return Err(End::Lost) };
         match frame {
             Frame::Message(body) => {
                 let number = *next;
                 *next += 1;
-                let message = flow.receiver.take(number, body, desk.own.options.message_max)?;
+                let message = flow.receiver.take(number, body, desk.own.options.message_max, bytes)?;
                 self.touch(desk);
                 if let Some((header, payload)) = message {
                     self.deliver(desk, header, payload);
@@ -94,7 +98,7 @@ impl Link {
     }
 
     pub(super) fn deliver_content(&mut self, desk: &mut Desk<'_, '_>, header: Header, content: Content<'_>) {
-        self.deliver(desk, header, content.into_payload());
+        self.deliver(desk, header, content.into_payload(&Payload::empty()));
     }
 
     /// Hands a message from the peer to its receiver.

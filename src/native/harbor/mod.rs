@@ -115,7 +115,9 @@ impl Harbor {
                 _ => None,
             }),
             "X" => self.with_peer(ctx, rest, |link, _, words| words.is_empty().then(|| link.forget_peer())),
-            "C" => self.with_peer(ctx, rest, |link, desk, words| words.is_empty().then(|| link.find_peer(desk))),
+            "C" => {
+                self.with_peer(ctx, rest, |link, desk, words| words.is_empty().then(|| link.find_peer(desk)))
+            }
             // Matched by log readers: keep the words.
             _ => return ctx.log(format!("Unknown command {text}")),
         };
@@ -266,7 +268,7 @@ impl Harbor {
 
     // ---- sockets and time
 
-    fn event(&mut self, ctx: &mut Context<'_>, event: &SocketEvent) {
+    fn event(&mut self, ctx: &mut Context<'_>, event: &mut SocketEvent) {
         let id = event.id;
         let mut desk = Desk { own: &mut self.own, ctx };
         let link = desk.own.sockets.get(&id).and_then(|peer| link_of(&mut self.links, *peer));
@@ -287,7 +289,7 @@ impl Harbor {
         };
         match event.kind {
             SocketEventKind::Connect => link.on_started(&mut desk, id),
-            SocketEventKind::Data => link.on_data(&mut desk, id, event.as_bytes()),
+            SocketEventKind::Data => link.on_data(&mut desk, id, event.take_bytes()),
             SocketEventKind::Close | SocketEventKind::Error => {
                 if event.kind == SocketEventKind::Error {
                     // More of it may be heard.
@@ -379,11 +381,11 @@ impl Service for Harbor {
         if ctx.become_harbor() { Ok(()) } else { Err("the node has a harbor service already".into()) }
     }
 
-    fn handle(&mut self, ctx: &mut Context<'_>, message: Message) -> Result<(), ServiceError> {
+    fn handle(&mut self, ctx: &mut Context<'_>, mut message: Message) -> Result<(), ServiceError> {
         match message.kind {
             MessageKind::SYSTEM => self.outgoing(ctx, message),
             MessageKind::SOCKET => {
-                if let Some(event) = message.payload.downcast_ref() {
+                if let Some(event) = message.payload.downcast_mut() {
                     self.event(ctx, event);
                 }
             }

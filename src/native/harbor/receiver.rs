@@ -64,6 +64,7 @@ impl Receiver {
         number: u64,
         body: Body<'_>,
         message_max: usize,
+        source: &Payload,
     ) -> Result<Option<(Header, Payload)>, WireError> {
         if number <= self.received {
             return Ok(None);
@@ -78,7 +79,7 @@ impl Receiver {
         };
         let bytes = content.as_bytes().len();
         let message = match place {
-            None => Some((header, content.into_payload())),
+            None => Some((header, content.into_payload(source))),
             Some(place) => assemble(&mut self.assemblies, header, place, content.as_bytes(), message_max)?,
         };
         self.received = number;

@@ -12,8 +12,8 @@ const COMPRESSED: u8 = 1;
 const FRAGMENT: u8 = 2;
 const CONTROL: u8 = 4;
 
-/// The longest content of a frame; longer messages go in fragments.
-pub(in super::super) const CONTENT_MAX: usize = 64 * 1024;
+/// The longest content of a frame; longer messages go in fragments. A text of 64 KiB goes whole, with what packing adds.
+pub(in super::super) const CONTENT_MAX: usize = 65 * 1024;
 
 /// So many messages of one direction are on their way in fragments at a time. Others wait at the sender, so that the
 /// receiver never has to hold more.
@@ -431,8 +431,8 @@ mod tests {
         assert_eq!(refused(&[5, 0, 0, 1]), WireError::Flags(5));
         assert_eq!(refused(&[0, 0, 0, 11]), WireError::TooShort { len: 11, min: 12 });
         assert_eq!(refused(&[3, 0, 0, 23]), WireError::TooShort { len: 23, min: 24 });
-        assert_eq!(refused(&[0, 1, 0, 13]), WireError::Frame { len: 65549, max: 65548 });
-        assert_eq!(refused(&[3, 1, 0, 25]), WireError::Frame { len: 65561, max: 65560 });
+        assert_eq!(refused(&[0, 1, 4, 13]), WireError::Frame { len: 66573, max: 66572 });
+        assert_eq!(refused(&[3, 1, 4, 25]), WireError::Frame { len: 66585, max: 66584 });
         assert_eq!(refused(&[4, 0, 0, 10]), WireError::Frame { len: 10, max: 9 });
         assert_eq!(refused(&[4, 0, 0, 1, 9]), WireError::Control { kind: 9, len: 1 });
         assert_eq!(refused(&[4, 0, 0, 2, 1, 0]), WireError::Control { kind: 1, len: 2 });

@@ -96,10 +96,10 @@ impl Content<'_> {
         }
     }
 
-    /// The payload of a message: copied once, or as it is.
-    pub(super) fn into_payload(self) -> Payload {
+    /// The payload of a message: a part of `source`, in which the bytes came, copied once, or as it is.
+    pub(super) fn into_payload(self, source: &Payload) -> Payload {
         match self {
-            Content::Slice(bytes) => Payload::copy_from(bytes),
+            Content::Slice(bytes) => source.part(bytes),
             Content::Whole(payload) => payload,
         }
     }
