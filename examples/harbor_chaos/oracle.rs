@@ -2,7 +2,8 @@
 //!
 //! - Nothing comes twice, in another order, with other bytes, to another life than it was meant for, or from a former life
 //!   behind something of the next: `twice`, `disorder`, `content`, `wrong_life`, `ghost`.
-//! - Every call ends, with the answer that belongs to it or with an error: `unended`, `answer`.
+//! - Every call ends, with the answer that belongs to it or with an error: `unended`, `answer`,
+//!   `answered_twice`.
 //! - What is missing (`gap`) was sent while a fault kept just these two nodes from each other for longer than a life lasts
 //!   without the other.
 
