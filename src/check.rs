@@ -303,7 +303,10 @@ impl Check<'_> {
         }
         if self.config.value_set("address").and_then(host_and_port).is_some_and(|(host, _)| is_any(host)) {
             let finding = self.error("address", "is no address that other nodes could connect to");
-            self.add(finding.hint("they are told to use just this one; harbor_listen says where this node listens"));
+            self.add(
+                finding
+                    .hint("they are told to use just this one; harbor_listen says where this node listens"),
+            );
         }
         // A port that is chosen when the node listens is that of harbor_listen then, and nobody could tell the others.
         let port = self.config.value_set("address").and_then(host_and_port).map(|(_, port)| port);
@@ -731,8 +734,10 @@ mod tests {
         );
         assert_eq!(
             lines(&alone().set("harbor_listen", "h:2")),
-            ["warning: harbor_listen = h:2: means nothing with harbor = 0 (a member of a cluster has a harbor from 1 to \
-              255)"]
+            [
+                "warning: harbor_listen = h:2: means nothing with harbor = 0 (a member of a cluster has a harbor from 1 to \
+              255)"
+            ]
         );
     }
 

@@ -51,9 +51,9 @@ fn main() -> ExitCode {
 }
 
 fn node(path: &str) -> ExitCode {
-    let started = Config::load(path)
-        .map_err(|error| error.to_string())
-        .and_then(|config| Runtime::builder().config(config).boot().start().map_err(|error| error.to_string()));
+    let started = Config::load(path).map_err(|error| error.to_string()).and_then(|config| {
+        Runtime::builder().config(config).boot().start().map_err(|error| error.to_string())
+    });
     match started {
         Ok(runtime) => {
             runtime.wait();

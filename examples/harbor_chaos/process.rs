@@ -28,8 +28,10 @@ impl Process {
         end_with_parent(&mut command);
         let mut child = command.spawn().expect("the program starts");
         let file = || OpenOptions::new().create(true).append(true).open(log).expect("the log can be opened");
-        let pipes: [Option<Box<dyn Read + Send>>; 2] =
-            [child.stdout.take().map(|pipe| Box::new(pipe) as _), child.stderr.take().map(|pipe| Box::new(pipe) as _)];
+        let pipes: [Option<Box<dyn Read + Send>>; 2] = [
+            child.stdout.take().map(|pipe| Box::new(pipe) as _),
+            child.stderr.take().map(|pipe| Box::new(pipe) as _),
+        ];
         for pipe in pipes.into_iter().flatten() {
             let (lines, file) = (lines.clone(), file());
             std::thread::spawn(move || read(pipe, file, node, start, &lines));

@@ -126,7 +126,9 @@ fn a_peer_that_the_master_sees_again_is_connected_to_when_it_was_down() {
     member.wait_up(2, 2);
     // Or the link is down when the master sees it.
     member.say("X 2");
-    member.texts().wait(&"the actor is told", |texts| texts.iter().filter(|text| *text == "X 2").count() == 2);
+    member
+        .texts()
+        .wait(&"the actor is told", |texts| texts.iter().filter(|text| *text == "X 2").count() == 2);
     drop(peer);
     member.wait_down(2, 2);
     member.say("C 2");

@@ -92,9 +92,9 @@ end
 ---@return integer
 local function random_size()
 	local dice = math.random(100)
-	if dice <= 80 then
+	if dice <= 92 then
 		return math.random(0, 300)
-	elseif dice <= 97 then
+	elseif dice <= 98 then
 		return math.random(300, 40000)
 	end
 	return math.random(60000, 400000)
@@ -235,8 +235,8 @@ end
 ---@param peer Peer
 local function send_on(peer)
 	while true do
-		skynet.sleep(math.random(1, 4))
-		for _ = 1, peer.target and math.random(3) or 0 do
+		skynet.sleep(math.random(1, 2))
+		for _ = 1, peer.target and math.random(4) or 0 do
 			skynet.send(peer.target.handle, "lua", next_to_handle(peer.target))
 			peer.sent = peer.sent + 1
 		end

@@ -115,7 +115,9 @@ impl Harbor {
                 _ => None,
             }),
             "X" => self.with_peer(ctx, rest, |link, _, words| words.is_empty().then(|| link.forget_peer())),
-            "C" => self.with_peer(ctx, rest, |link, desk, words| words.is_empty().then(|| link.find_peer(desk))),
+            "C" => {
+                self.with_peer(ctx, rest, |link, desk, words| words.is_empty().then(|| link.find_peer(desk)))
+            }
             // Matched by log readers: keep the words.
             _ => return ctx.log(format!("Unknown command {text}")),
         };
