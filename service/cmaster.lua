@@ -23,7 +23,8 @@ local NAMES_MAX = 1 << 18
 local ADDRESS_LEN_MAX = 128
 -- For so long a node that holds an id may take to show that it lives, in centiseconds.
 local PROBE_TIME = 100
--- A restarted master waits for the host of before until it appoints another one. Nodes try to come back each second.
+-- A restarted master, and one that has lost the host, waits for it until it appoints another one: it may have lost only
+-- the connection. Nodes try to come back each second.
 local APPOINT_AFTER = 150
 
 -- So long a newcomer waits while its id is being registered for another connection.
@@ -48,7 +49,8 @@ local joining = {}		---@type table<integer, true>
 local names = {}		---@type table<string, integer>
 local name_count = 0
 local strangers = 0
-local started = skynet.now()
+-- When a host was last here, and which node it was; a restarted master does not know.
+local host_seen = { at = skynet.now() }	---@type { at: integer, id: integer? }
 
 ---@param slave Slave?
 ---@return boolean?
@@ -87,6 +89,9 @@ local function lose(slave, why)
 	end
 	slave.fd = nil
 	socket.shutdown(fd)
+	if slave.host then
+		host_seen = { at = skynet.now(), id = slave.id }
+	end
 	if why then
 		skynet.error(("slave %d (fd = %d, %s): %s"):format(slave.id, fd, slave.address, why))
 	end
@@ -122,6 +127,10 @@ function from_slave.R(slave, name, handle)
 	local is_its_own = owner and global.node(owner) == slave.id and global.node(handle) == slave.id
 	if owner and owner ~= handle and not is_its_own and is_live(slaves[global.node(owner)]) then
 		skynet.error(("the global name %s belongs to %s: refused to %s"):format(name, owner_text(owner), owner_text(handle)))
+		if name == "SERVICE" then
+			-- Another one was appointed while it was away.
+			slave.host = false
+		end
 		if slave.rs then
 			send(slave, wire.pack("X", name, owner, slaves[global.node(owner)].address))
 		else
@@ -216,6 +225,13 @@ local function has_host()
 		end
 	end
 	return false
+end
+
+---Whether the host of before may still come back, before a node that starts is appointed.
+---@param id integer of that node: where it was the host, the host is gone
+---@return boolean
+local function is_host_due(id)
+	return host_seen.id ~= id and skynet.now() < host_seen.at + APPOINT_AFTER
 end
 
 ---Both sides show that they know the secret. Yields.
@@ -340,8 +356,8 @@ local function handshake(fd, answer)
 	end
 	joining[id] = true
 	answer.joining = id
-	if appoints and slave.can_host and not has_host() then
-		skynet.sleep(math.max(started + APPOINT_AFTER - skynet.now(), 0))
+	while appoints and slave.can_host and not has_host() and is_host_due(id) do
+		skynet.sleep(2)
 	end
 	take_id(slave)
 	assert(not socket.disconnected(fd), "closed")

@@ -104,6 +104,16 @@ local function forget(name)
 	tell("G %s", name)
 end
 
+---A name of a service of this node belongs to another one.
+---@param name string
+local function give_up(name)
+	own[name] = nil
+	if name == "SERVICE" then
+		-- Another node was appointed while this one was away from the master.
+		hosting = false
+	end
+end
+
 ---@param is_lost fun(name: string, handle: integer): boolean?
 local function forget_all(is_lost)
 	for name, handle in pairs(names) do
@@ -262,7 +272,7 @@ function from_master.N(name, handle)
 	if own[name] and own[name] ~= handle then
 		skynet.error(("the global name %s of %s belongs to %s now"):format(
 			name, skynet.address(own[name]), skynet.address(handle)))
-		own[name] = nil
+		give_up(name)
 	end
 	learn(name, handle)
 end
@@ -273,7 +283,7 @@ function from_master.X(name, handle, owner_address)
 	skynet.error(("the global name %s belongs to %s (harbor %d, %s)%s"):format(
 		wire.shown(name), skynet.address(handle), global.node(handle), wire.shown(owner_address),
 		own[name] and ": refused to " .. skynet.address(own[name]) or ""))
-	own[name] = nil
+	give_up(name)
 	learn(name, handle)
 end
 

@@ -49,6 +49,16 @@ impl Master {
         assert_eq!(welcome[0].as_str(), Some("W"));
         (peer, welcome)
     }
+
+    /// A node that hosts what there is one of, comes back.
+    fn join_as_host(&self, id: u8, life: &str) -> Peer {
+        let mut peer = self.connect();
+        let Value::Table(mut table) = extra(&[("i", life)]) else { unreachable!("it is one") };
+        table.pairs.push((Value::from("host"), Value::Integer(1)));
+        peer.send(&("H", id, address(id), Value::Table(table)));
+        assert_eq!(peer.values()[0].as_str(), Some("W"));
+        peer
+    }
 }
 
 fn address(id: u8) -> String {
@@ -375,25 +385,50 @@ fn the_first_member_of_skynet_rs_is_appointed_host_and_no_other_while_it_lives()
     assert_eq!(field(&welcome, 2, "host"), Some(&Value::Integer(1)));
 }
 
+/// Of two that join one after the other, the second as a host of before: what the first is told.
+fn join_before_the_host(master: &Master) -> Vec<Value> {
+    let before = master.node.log.count("connect from");
+    std::thread::scope(|scope| {
+        let newcomer = scope.spawn(|| master.join_rs(2, "bbbb"));
+        master.node.log.wait_for_count("connect from", before + 1);
+        let _host = master.join_as_host(1, "aaaa");
+        newcomer.join().expect("it is welcome").1
+    })
+}
+
 #[test]
 fn a_host_of_before_stays_host_when_the_master_was_restarted() {
     let master = master();
     // The newcomer is first, but the master waits for a moment.
-    let newcomer = std::thread::scope(|scope| {
-        let newcomer = scope.spawn(|| master.join_rs(2, "bbbb"));
-        master.node.log.wait_for("connect from");
-        let mut host = master.connect();
-        let pairs = vec![
-            (Value::from("rs"), Value::Integer(1)),
-            (Value::from("i"), Value::from("aaaa")),
-            (Value::from("host"), Value::Integer(1)),
-        ];
-        host.send(&("H", 1, address(1), Value::Table(Table { array: Vec::new(), pairs })));
-        let (_kept, welcome) = newcomer.join().expect("it is welcome");
-        drop(host);
-        welcome
-    });
+    let newcomer = join_before_the_host(&master);
     assert_eq!(field(&newcomer, 2, "host"), None);
+}
+
+#[test]
+fn a_host_that_lost_only_its_connection_stays_host() {
+    let master = master();
+    let (host, welcome) = master.join_rs(1, "aaaa");
+    assert_eq!(field(&welcome, 2, "host"), Some(&Value::Integer(1)));
+    drop(host);
+    master.node.log.wait_for("slave 1 is down");
+    let newcomer = join_before_the_host(&master);
+    assert_eq!(field(&newcomer, 2, "host"), None);
+}
+
+#[test]
+fn a_host_that_came_too_late_counts_no_longer() {
+    let master = master();
+    let (mut host, _) = master.join_rs(1, "aaaa");
+    host.send(&("R", "SERVICE", 0x0100_0007_u32));
+    assert_eq!(host.text(), "N SERVICE 16777223");
+    // It had been appointed before, and was away for long.
+    let mut late = master.join_as_host(2, "bbbb");
+    late.send(&("R", "SERVICE", 0x0200_0007_u32));
+    assert!(late.text().starts_with("X SERVICE 16777223"));
+    drop(host);
+    master.node.log.wait_for("slave 1 is down");
+    let (_newcomer, welcome) = master.join_rs(3, "cccc");
+    assert_eq!(field(&welcome, 2, "host"), Some(&Value::Integer(1)));
 }
 
 // -- the secret

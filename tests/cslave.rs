@@ -454,7 +454,8 @@ fn a_live_link_is_left_alone_when_the_master_tells_of_the_same_life_again() {
     other.accept().expect("it connects");
     member.say("U 7 aaaa");
     member.master.send(&announce("aaaa"));
-    // Of another life it is told.
+    assert_eq!(member.told(), "C 7", "should the link be down later, it is made anew");
+    // To another life it connects.
     member.master.send(&announce("bbbb"));
     assert_eq!(member.told(), "S # 7 rs");
     assert_eq!(member.node.log.wait_for_count("Connect to harbor 7", 2).len(), 2);
@@ -609,7 +610,8 @@ fn a_lost_master_is_found_again_and_told_the_names() {
     assert_eq!((hello[0].as_str(), &hello[1]), (Some("H"), &Value::Integer(200)));
     let Value::Table(extra) = &hello[3] else { panic!("skynet-rs says who it is") };
     assert_eq!(extra.get("i").and_then(Value::as_str), Some(life.as_str()));
-    assert_eq!((life, extra.get("host")), (format!("{LIFE:016x}"), None));
+    // It has started already, and cannot host any more.
+    assert_eq!((life, extra.get("host")), (format!("{LIFE:016x}"), Some(&Value::Integer(0))));
     member.master.send(&("W", 5, rs(&[])));
     assert_eq!(member.master.text(), format!("R MINE {me}"));
     assert_eq!(member.master.text(), "Q LATER");

@@ -22,10 +22,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use oracle::Oracle;
-use process::{Line, Process};
+use process::{Line, Process, now};
 use proxy::{Proxy, Wire};
 use schedule::{Fault, Kind, MEMBERS, PAIRS, Pair, Rng, Times};
 
@@ -81,7 +81,7 @@ pub fn run(options: &Options) -> Outcome {
     let folder = tempfile::tempdir().expect("a folder");
     let mut cluster = Cluster::new(options, folder.path());
     let calm_until = cluster.go_through(&faults);
-    cluster.oracle.judge();
+    cluster.oracle.judge(times);
     let summary = cluster.summary(&faults, calm_until);
     let violations = std::mem::take(&mut cluster.oracle.violations);
     drop(cluster);
@@ -288,7 +288,8 @@ impl<'a> Cluster<'a> {
         let losing = faults.iter().filter(|fault| fault.loses).count();
         format!(
             "seed {}: {} one-way messages, {} calls answered, {} calls failed, {} received; {} faults ({losing} may lose), \
-             {cuts} cuts of links, {} ends of links resumed; {gaps} gaps allowed ({missing} messages); {stalls} stalls of the \
+             {cuts} cuts of links, {} ends of links resumed, {} ends of lives, {gaps} gaps allowed \
+             ({missing} messages); {stalls} stalls of the \
              machine; healed in {:.2} s; {} violations",
             self.options.seed,
             sum.sent,
@@ -297,6 +298,7 @@ impl<'a> Cluster<'a> {
             sum.got,
             faults.len(),
             sum.resumed,
+            self.oracle.downs.len(),
             healed.unwrap_or_default().as_secs_f64(),
             self.oracle.violations.len(),
         )
@@ -326,11 +328,6 @@ fn write_config(folder: &Path, id: u8, ports: &[u16]) {
         "harbor_resume_window = {RESUME_WINDOW}\nharbor_down_after = {DOWN_AFTER}\nharbor_join_timeout = {JOIN_TIMEOUT}"
     );
     fs::write(folder.join(format!("config.{id}")), text).expect("it is written");
-}
-
-/// The time as the nodes stamp it.
-fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock that is set").as_secs_f64()
 }
 
 /// Notes when the machine gave this process no time, for as long as somebody holds `alive`.

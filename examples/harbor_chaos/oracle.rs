@@ -2,22 +2,26 @@
 //!
 //! - Nothing comes twice, in another order, with other bytes, to another life than it was meant for, or from a former life
 //!   behind something of the next: `twice`, `disorder`, `content`, `wrong_life`, `ghost`.
-//! - Every call ends, with the answer that belongs to it or with an error: `unended`, `answer`.
-//! - What is missing (`gap`) was sent while a fault kept just these two nodes from each other for longer than a life lasts
-//!   without the other.
+//! - Every call ends, with the answer that belongs to it or with an error: `unended`, `answer`,
+//!   `answered_twice`.
+//! - What is missing (`gap`) was lost with a life: the receiver's link to the sender ended one in between.
+//! - Where a life ends, a fault is why: it kept just these two nodes from each other for longer than a life lasts without the
+//!   other, or killed one.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::process::Line;
-use super::schedule::{MEMBERS, PAIRS, Pair};
+use super::schedule::{MEMBERS, PAIRS, Pair, Times};
 
-/// A gap begins with the last message that came before it. A node that was stopped, or from which a halted wire is taken,
-/// still reads what the system and the proxy hold for it before it hears that its life has ended; and its clock may be
-/// behind by what it stood still. So long after the end of a fault that may still go on.
-const AFTER: f64 = 1.0;
-/// Nodes stamp what they see with a clock of 10 ms.
-const BEFORE: f64 = 0.1;
+/// Lines are stamped when they are read, which may be so much later than they were written.
+const LAG: f64 = 0.5;
+/// A gap begins with the last message that came before it. A node that was stopped, or from which a halted wire is taken, still
+/// has messages of the life that has ended in its mailboxes, and its clock may be behind by what it stood still.
+const BACKLOG: f64 = 1.0;
+/// An end of a life is heard of on the other side when its own window is over, or when both find each other again; so much
+/// more for the way there.
+const FINDING: f64 = 1.5;
 
 /// What nodes log only if something is wrong in them.
 const BAD_WORDS: [&str; 7] = [
@@ -38,8 +42,17 @@ pub struct Loss {
     pub to: Option<f64>,
 }
 
+/// An end of a life, as a node saw it.
+pub struct Down {
+    node: u8,
+    peer: u8,
+    at: f64,
+    line: String,
+}
+
 struct Gap {
-    pair: Pair,
+    node: u8,
+    sender: u8,
     count: u64,
     from: f64,
     to: f64,
@@ -72,14 +85,19 @@ pub struct Oracle {
     pub losses: Vec<Loss>,
     pub violations: Vec<String>,
     gaps: Vec<Gap>,
-    /// Gaps that a fault explains, and the messages missing in them.
+    pub downs: Vec<Down>,
+    /// Gaps that an end of a life explains, and the messages missing in them.
     pub allowed: (u64, u64),
 }
 
 impl Oracle {
     pub fn line(&mut self, line: &Line) {
-        let Line { node, start, text } = line;
+        let Line { node, start, at, text } = line;
         let Some(said) = text.strip_prefix("CHAOS ") else {
+            if let Some(peer) = down(text) {
+                let line = format!("node {node}, process {start}: {text}");
+                self.downs.push(Down { node: *node, peer, at: *at, line });
+            }
             if BAD_WORDS.iter().any(|word| text.contains(word)) {
                 self.violations.push(format!("node {node}, process {start}: {text}"));
             }
@@ -120,7 +138,8 @@ impl Oracle {
         let from: u8 = from.parse().ok()?;
         let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
         self.gaps.push(Gap {
-            pair: (from.min(node), from.max(node)),
+            node,
+            sender: from,
             count: last - first + 1,
             from: before.parse().ok()?,
             to: after.parse().ok()?,
@@ -172,19 +191,31 @@ impl Oracle {
         text
     }
 
-    /// All has been heard: judges the gaps.
-    pub fn judge(&mut self) {
-        for gap in std::mem::take(&mut self.gaps) {
+    /// All has been heard: judges what was lost.
+    pub fn judge(&mut self, times: Times) {
+        let window = times.resume_window.as_secs_f64();
+        for down in &self.downs {
+            let pair = (down.node.min(down.peer), down.node.max(down.peer));
             let explains = |loss: &Loss| {
-                loss.pair.is_none_or(|pair| pair == gap.pair)
-                    && gap.to >= loss.from - BEFORE
-                    && loss.to.is_none_or(|to| gap.from <= to + AFTER)
+                loss.pair.is_none_or(|hit| hit == pair)
+                    && down.at >= loss.from
+                    && loss.to.is_none_or(|to| down.at <= to + window + FINDING)
             };
-            if self.losses.iter().any(explains) {
+            if !self.losses.iter().any(explains) {
+                self.violations.push(format!("a life ended, and no fault explains it: {}", down.line));
+            }
+        }
+        for gap in std::mem::take(&mut self.gaps) {
+            let explains = |down: &Down| {
+                (down.node, down.peer) == (gap.node, gap.sender)
+                    && down.at >= gap.from - BACKLOG
+                    && down.at <= gap.to + LAG
+            };
+            if self.downs.iter().any(explains) {
                 self.allowed.0 += 1;
                 self.allowed.1 += gap.count;
             } else {
-                let lost = format!("{} messages are lost, and no fault explains it: {}", gap.count, gap.line);
+                let lost = format!("{} messages are lost, and no life has ended: {}", gap.count, gap.line);
                 self.violations.push(lost);
             }
         }
@@ -207,4 +238,11 @@ impl Oracle {
     pub fn pairs_of(id: u8) -> impl Iterator<Item = Pair> {
         PAIRS.into_iter().filter(move |pair| pair.0 == id || pair.1 == id)
     }
+}
+
+/// The peer of which a log line says that a life has ended.
+fn down(text: &str) -> Option<u8> {
+    let (_, rest) = text.split_once("] harbor: harbor ")?;
+    let (peer, _) = rest.split_once(" is down: ")?;
+    peer.parse().ok()
 }

@@ -5,12 +5,15 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Sender;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A line that a node has written.
 pub struct Line {
     pub node: u8,
     /// Which process of this node it was, from 1.
     pub start: usize,
+    /// When it was read.
+    pub at: f64,
     pub text: String,
 }
 
@@ -56,12 +59,17 @@ impl Drop for Process {
     }
 }
 
+/// The time as the nodes stamp what they see.
+pub fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock that is set").as_secs_f64()
+}
+
 fn read(pipe: Box<dyn Read + Send>, mut file: File, node: u8, start: usize, lines: &Sender<Line>) {
     for line in BufReader::new(pipe).split(b'\n') {
         let Ok(line) = line else { return };
         let text = String::from_utf8_lossy(&line).into_owned();
         let _ = writeln!(file, "{text}");
-        if lines.send(Line { node, start, text }).is_err() {
+        if lines.send(Line { node, start, at: now(), text }).is_err() {
             return;
         }
     }
