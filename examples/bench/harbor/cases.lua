@@ -115,21 +115,30 @@ function M.case.harbor_send64k()
 	local COUNT = 16000
 	local run = flow(noise(64 * KIB), COUNT, 16, 8)
 	return function()
-		return { { "harbor_send64k", COUNT / 16 / measure.seconds(run), "MiB/s" } }
+		local start = cpu()
+		local seconds = measure.seconds(run)
+		return {
+			{ "harbor_send64k", COUNT / 16 / seconds, "MiB/s" },
+			{ "harbor_send64k_cpu", (cpu() - start) / COUNT * 1e6, "us/msg" },
+		}
 	end
 end
 
----Bytes of one direction are counted, as in C's figure.
+---One call after another; the bytes of both directions are counted.
 function M.case.harbor_call64k()
-	local CALLERS, COUNT = 1, 4000
+	local COUNT = 4000
 	local echo, text = remote_service "echo", noise(64 * KIB)
 	return function()
-		local seconds = measure.seconds(measure.together, CALLERS, function()
+		local start = cpu()
+		local seconds = measure.seconds(function()
 			for _ = 1, COUNT do
 				skynet.call(echo, "lua", text)
 			end
 		end)
-		return { { "harbor_call64k", 2 * CALLERS * COUNT / 16 / seconds, "MiB/s" } }
+		return {
+			{ "harbor_call64k", 2 * COUNT / 16 / seconds, "MiB/s" },
+			{ "harbor_call64k_cpu", (cpu() - start) / COUNT * 1e6, "us/call" },
+		}
 	end
 end
 
@@ -137,12 +146,16 @@ function M.case.harbor_echo7m()
 	local COUNT = 10
 	local echo, text = remote_service "echo", noise(7 * MIB)
 	return function()
+		local start = cpu()
 		local seconds = measure.seconds(function()
 			for _ = 1, COUNT do
 				assert(#skynet.call(echo, "lua", text) == #text)
 			end
 		end)
-		return { { "harbor_echo7m", seconds / COUNT * 1e3, "ms" } }
+		return {
+			{ "harbor_echo7m", seconds / COUNT * 1e3, "ms" },
+			{ "harbor_echo7m_cpu", (cpu() - start) / COUNT * 1e3, "ms/echo" },
+		}
 	end
 end
 
