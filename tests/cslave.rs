@@ -773,7 +773,7 @@ fn a_member_behind_a_proxy_listens_elsewhere_than_it_is_reached() {
     let (listener, _) = listen();
     // Free again when it is dropped.
     let (_, inner) = listen();
-    let behind = config(200, &listener).set("address", "game.example:2526").set("harbor_listen", &inner);
+    let behind = config(200, &listener).set("address", "game.example:2526").set("harbor_listen", inner);
     let started = start(behind);
     let mut master = accept(&listener);
     assert_eq!(master.values()[2].as_str(), Some("game.example:2526"));
