@@ -10,6 +10,8 @@
 //! other process its caller has an error, and how long after its restart an answer. The first lines say what bare
 //! sockets between two processes reach in this minute, since figures of a shared machine mean something beside that only.
 
+#![allow(clippy::disallowed_methods)] // Real processes are measured in real time.
+
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -79,6 +79,10 @@ impl Inbox {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     pub(super) fn pop(&self) -> Option<Command> {
         self.queue.pop()
     }

@@ -47,6 +47,8 @@ pub(super) struct Reactor {
     pub(super) shared: Arc<Shared>,
     pub(super) poll: Poll,
     events: Events,
+    /// Bytes that were read while commands came in, which may give the socket to another service.
+    pub(super) late: Vec<SocketEvent>,
     pub(super) table: Table,
     /// Sockets that want another turn.
     ready: VecDeque<SocketId>,
@@ -69,6 +71,7 @@ impl Reactor {
             shared,
             poll,
             events: Events::with_capacity(EVENTS_MAX),
+            late: Vec::new(),
             table: Table::default(),
             ready: VecDeque::new(),
             starved: Vec::new(),
@@ -115,8 +118,27 @@ impl Reactor {
             );
         }
         self.events = events;
+        if !self.tell_late() {
+            return false;
+        }
         self.turns();
-        true
+        self.tell_late()
+    }
+
+    /// Tells what was read while commands came in, once those are done; answers whether the reactor goes on.
+    fn tell_late(&mut self) -> bool {
+        if self.late.is_empty() {
+            return true;
+        }
+        let goes_on = self.commands();
+        for event in std::mem::take(&mut self.late) {
+            // Whoever has closed the socket meanwhile does not want it.
+            if let Some(entry) = self.table.get(event.id).filter(|entry| !entry.closing && !entry.read_done) {
+                let owner = entry.owner;
+                self.tell(owner, event);
+            }
+        }
+        goes_on
     }
 
     fn event(&mut self, id: SocketId, edge: Edge) {

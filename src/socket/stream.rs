@@ -81,8 +81,16 @@ impl Reactor {
                             } else {
                                 Payload::copy_from(&self.buffer[..len])
                             };
-                            self.shared.tell(entry.owner, SocketEvent::data(&entry.socket, bytes));
+                            let event = SocketEvent::data(&entry.socket, bytes);
                             entry.in_bulk = len >= READ_SIZE && !stream.is_lent();
+                            if !self.shared.inbox.is_empty() {
+                                // These bytes may be the answer to what a new owner has sent, whose takeover is in there.
+                                entry.readable = len >= read_max || entry.hangup || stream.is_lent();
+                                self.late.push(event);
+                                self.again(id);
+                                return;
+                            }
+                            self.shared.tell(entry.owner, event);
                             // A short read has emptied the socket: the next edge tells of more. But the edge of
                             // the end may be over, and a terminal gives line by line.
                             if len < read_max && !entry.hangup && !stream.is_lent() {
