@@ -208,21 +208,6 @@ fn a_channel_that_nobody_reads_has_a_limit() {
 }
 
 #[test]
-fn channels_that_nobody_connects_to_have_a_limit() {
-    let node = support::node();
-    node.check(
-        "local channel = require 'skynet.debugchannel'
-        local kept = {}
-        local text = raises('new channel failed', function()
-            for i = 1, 100000 do kept[i] = channel.create() end
-        end)
-        kept = nil
-        collectgarbage() collectgarbage()
-        channel.create()",
-    );
-}
-
-#[test]
 fn a_reader_hears_that_the_other_side_is_gone() {
     let node = support::node();
     node.check(
