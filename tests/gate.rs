@@ -156,11 +156,23 @@ fn clients_beyond_the_limit_are_closed_and_nobody_hears_of_them() {
 #[test]
 fn a_closed_gate_takes_nobody_and_can_be_opened_again() {
     let gate = Gate::open("");
-    assert_eq!(gate.call("'close'"), ["true"]);
-    gate.node.wait_until("nobody listens", || TcpStream::connect(("127.0.0.1", gate.port)).is_err());
-    let answer = gate.call("'open', { address = '127.0.0.1', port = 0, watchdog = dog }");
-    Client::connect(answer[2].parse().expect("a port"));
-    gate.wait_for("dog: open");
+    let mut port = gate.port;
+    for round in 1..=20 {
+        assert_eq!(gate.call("'close'"), ["true"]);
+        // At once: the close of the socket may not have been told yet.
+        let answer = gate.call("'open', { address = '127.0.0.1', port = 0, watchdog = dog }");
+        assert_eq!(answer[0], "true", "{answer:?}");
+        let next = answer[2].parse().expect("a port");
+        // The system may give the same one again.
+        if next != port {
+            gate.node.wait_until("nobody listens", || TcpStream::connect(("127.0.0.1", port)).is_err());
+        }
+        port = next;
+        Client::connect(port);
+        gate.node.log.wait_for_count("dog: open", round);
+    }
+    // What is not a client's is nobody's to hear of, and these have not been accepted.
+    assert_eq!(gate.node.log.count("dog: close"), 0);
 }
 
 #[test]

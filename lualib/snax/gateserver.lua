@@ -32,6 +32,7 @@ local MAXCLIENT = 1024
 local HALF_CLOSED_MAX = 6000
 
 local listener			-- the socket that accepts, if the gate is open
+local retired = {}		-- by fd: earlier ones, whose close is still to be told
 local opening			-- who waits for it to listen
 local queue				-- netpack's: begun packages, and those that wait
 local maxclient = MAXCLIENT
@@ -97,10 +98,12 @@ function gateserver.start(handler)
 		end
 	end
 
-	---Takes no more clients; those that are there stay.
+	---Takes no more clients; those that are there stay. The gate can be opened again at once.
 	function commands.close()
-		assert(listener, "the gate is not open")
-		socketdriver.close(listener)
+		local former = assert(listener, "the gate is not open")
+		listener = nil
+		retired[former] = true
+		socketdriver.close(former)
 	end
 
 	local events = {}
@@ -152,6 +155,10 @@ function gateserver.start(handler)
 	end
 
 	function events.close(fd)
+		if retired[fd] then
+			retired[fd] = nil
+			return
+		end
 		if fd == listener then
 			listener = nil
 			return
@@ -169,7 +176,7 @@ function gateserver.start(handler)
 	end
 
 	function events.error(fd, reason)
-		if fd == listener then
+		if fd == listener or retired[fd] then
 			skynet.error("gateserver accept error:", reason)
 			return
 		end
