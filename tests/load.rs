@@ -7,7 +7,7 @@ mod support;
 use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 use std::time::Instant;
 
@@ -251,17 +251,26 @@ fn a_service_is_the_same_on_whatever_thread_it_runs() {
 }
 
 /// Sends itself on, step by step, behind a message to a holder, which keeps the worker busy until the next step has
-/// begun. So each step is taken by another worker than the one before, as a rule.
+/// begun. So each step is taken by another worker than the one before, as a rule. A message to a third service makes
+/// that worker wake up.
 struct Nomad {
     holders: [Handle; 2],
+    third: Handle,
     moves_due: u64,
     on: Option<ThreadId>,
     moves: u64,
     /// Plain memory: a step that another thread does not see in full would show here.
     steps: u64,
     trail: Vec<u64>,
-    begun: Arc<AtomicU64>,
+    begun: Arc<Begun>,
     done: Sender<()>,
+}
+
+/// The last step that has begun, for the holders to wait for.
+#[derive(Default)]
+struct Begun {
+    step: Mutex<u64>,
+    changed: Condvar,
 }
 
 impl Service for Nomad {
@@ -272,35 +281,45 @@ impl Service for Nomad {
         let slot = (self.steps % 64) as usize;
         assert_eq!(self.trail[slot], self.steps.saturating_sub(64), "a step is missing");
         self.trail[slot] = self.steps;
-        self.begun.store(self.steps, Ordering::Release);
+        *self.begun.step.lock().expect("nobody panics with it") = self.steps;
+        self.begun.changed.notify_all();
         if self.moves == self.moves_due {
             self.done.send(())?;
             return Ok(());
         }
         let holder = self.holders[(self.steps % 2) as usize];
         ctx.send(holder, MessageKind::TEXT, self.steps.to_le_bytes().as_slice())?;
+        ctx.send(self.third, MessageKind::TEXT, Payload::empty())?;
         ctx.send(ctx.handle(), MessageKind::TEXT, Payload::empty())?;
+        Ok(())
+    }
+}
+
+struct Third;
+
+impl Service for Third {
+    fn handle(&mut self, _: &mut Context<'_>, _: Message) -> Answer {
         Ok(())
     }
 }
 
 /// Keeps its worker busy until the nomad is past the step that the message names.
 struct Holder {
-    begun: Arc<AtomicU64>,
+    begun: Arc<Begun>,
 }
 
 impl Service for Holder {
     fn handle(&mut self, _: &mut Context<'_>, message: Message) -> Answer {
         let step = u64::from_le_bytes(message.payload.as_bytes().try_into()?);
-        let mut looks = 0_u32;
-        while self.begun.load(Ordering::Acquire) <= step {
-            looks += 1;
-            if looks.is_multiple_of(64) {
-                std::thread::yield_now();
-            } else {
-                std::hint::spin_loop();
+        for _ in 0..100 {
+            if *self.begun.step.lock().expect("nobody panics with it") > step {
+                return Ok(());
             }
+            std::hint::spin_loop();
         }
+        // Where both workers share a processor, it takes a sleep to let the other one on.
+        let begun = self.begun.step.lock().expect("nobody panics with it");
+        drop(self.begun.changed.wait_while(begun, |begun| *begun <= step).expect("nobody panics with it"));
         Ok(())
     }
 }
@@ -309,7 +328,7 @@ impl Service for Holder {
 fn a_service_moves_between_threads_a_million_times() {
     const MOVES: u64 = 1_000_000;
     let _alone = alone();
-    let begun = Arc::new(AtomicU64::new(0));
+    let begun = Arc::new(Begun::default());
     let (done, finished) = channel();
     let runtime = Runtime::builder()
         .config(Config::new().set("harbor", 0).set("spare_workers", 0))
@@ -318,8 +337,9 @@ fn a_service_moves_between_threads_a_million_times() {
         .start()
         .expect("the node starts");
     let holders = [0; 2].map(|_| runtime.spawn(Holder { begun: Arc::clone(&begun) }).expect("it starts"));
+    let third = runtime.spawn(Third).expect("it starts");
     let trail = vec![0; 64];
-    let nomad = Nomad { holders, moves_due: MOVES, on: None, moves: 0, steps: 0, trail, begun, done };
+    let nomad = Nomad { holders, third, moves_due: MOVES, on: None, moves: 0, steps: 0, trail, begun, done };
     let nomad = runtime.spawn(nomad).expect("it starts");
     runtime.send(nomad, MessageKind::TEXT, Payload::empty()).expect("it is sent");
     finished.recv_timeout(15 * DEADLINE).expect("it has moved so often");
