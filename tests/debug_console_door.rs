@@ -253,7 +253,7 @@ fn a_client_that_takes_nothing_is_let_go() {
     let (node, port) = console_of(node);
     let client = Client::new(port);
     let mut writer = client.stream.try_clone().expect("it is copied");
-    writer.set_write_timeout(Some(Duration::from_millis(200))).expect("it is set");
+    writer.set_write_timeout(Some(Duration::from_millis(20))).expect("it is set");
     // It asks, and never reads what it gets.
     let lines = "help\n".repeat(1000);
     let buffered = || {
@@ -264,20 +264,18 @@ fn a_client_that_takes_nothing_is_let_go() {
         );
         most.parse::<u32>().expect("a number")
     };
-    let mut sent = 0;
-    while writer.write_all(lines.as_bytes()).is_ok() || buffered() < 1 << 20 {
-        sent += 1;
-        assert!(sent < 20_000, "the console reads for ever");
-    }
-    let buffered = buffered();
-    assert!(buffered < 4 << 20, "{buffered} bytes wait");
-    assert!(Client::new(port).run("getenv thread").ok);
-    let deadline = Instant::now() + DEADLINE;
+    // The system takes some megabytes for the client, and more while it finds out how many.
+    let deadline = Instant::now() + 3 * DEADLINE;
+    let mut most = 0;
     while !node.log.has("does not take what it asked for") {
         assert!(Instant::now() < deadline, "{:#?}", node.log.lines());
-        node.advance(Duration::from_secs(1));
-        std::thread::park_timeout(Duration::from_millis(1));
+        if writer.write_all(lines.as_bytes()).is_err() {
+            node.advance(Duration::from_secs(1));
+            assert!(Client::new(port).run("getenv thread").ok);
+            most = most.max(buffered());
+        }
     }
+    assert!((1..4 << 20).contains(&most), "{most} bytes waited");
     node.log.wait_for("disconnect");
 }
 
