@@ -125,7 +125,7 @@ pub use lua::floor;
 pub use lua::seri_door;
 #[cfg(any(fuzzing, feature = "bench"))]
 #[doc(hidden)]
-pub use native::harbor_door;
+pub use native::{gate_door, harbor_door};
 #[cfg(any(fuzzing, feature = "bench"))]
 #[doc(hidden)]
 pub use netpack::door as netpack_door;

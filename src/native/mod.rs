@@ -6,6 +6,8 @@ mod logger;
 mod snlua;
 
 #[cfg(any(fuzzing, feature = "bench"))]
+pub use gate::door as gate_door;
+#[cfg(any(fuzzing, feature = "bench"))]
 pub use harbor::door as harbor_door;
 
 use std::collections::HashMap;

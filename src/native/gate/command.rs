@@ -74,7 +74,8 @@ impl Command {
     /// Reads `<word> <parameters>`; any beginning of a word stands for the word. Nothing where there is no such word, or
     /// its parameters are missing.
     pub(super) fn parse(text: &str) -> Result<Option<Command>, Unknown> {
-        let text = text.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\0');
+        // Senders in C let a text end with a zero.
+        let text = text.split('\0').next().unwrap_or_default().trim_ascii();
         let (word, parameters) = text.split_once(' ').unwrap_or((text, ""));
         let word = WORDS.iter().find(|known| known.starts_with(word)).ok_or(Unknown)?;
         let mut parameters = parameters.split_ascii_whitespace();
@@ -92,6 +93,41 @@ impl Command {
                 }
                 _ => None,
             },
+        })
+    }
+}
+
+/// For `fuzz/`.
+#[cfg(any(fuzzing, feature = "bench"))]
+pub mod door {
+    use super::{Arguments, Command, Handle, Header};
+
+    /// What the arguments of a gate are read as, as a text again.
+    #[must_use]
+    pub fn arguments(text: &str) -> Option<String> {
+        let Arguments { header, watchdog, host, port, tag, connections_max } = Arguments::parse(text).ok()?;
+        let style = if header == Header::Short { "S" } else { "L" };
+        let watchdog = watchdog.as_deref().unwrap_or("!");
+        let binding = match &host {
+            path if path.starts_with("unix:") => host,
+            ipv6 if ipv6.contains(':') => format!("[{ipv6}]:{port}"),
+            name => format!("{name}:{port}"),
+        };
+        Some(format!("{style} {watchdog} {binding} {} {connections_max}", tag.0))
+    }
+
+    /// What a command of the watchdog is read as, as a text again.
+    #[must_use]
+    pub fn command(text: &str) -> Option<String> {
+        let hex = |handle: Handle| format!(":{:x}", handle.as_u32());
+        Some(match Command::parse(text).ok()?? {
+            Command::Kick(id) => format!("kick {id}"),
+            Command::Start(id) => format!("start {id}"),
+            Command::Broker(name) => format!("broker {name}"),
+            Command::Close => "close".to_owned(),
+            Command::Forward { id, agent, client } => {
+                format!("forward {id} {} {}", hex(agent.unwrap_or(Handle::NONE)), hex(client))
+            }
         })
     }
 }
@@ -161,6 +197,8 @@ mod tests {
             ("kick x", None),
             ("kick 99999999999", None),
             ("start 7\0", Some(Command::Start(7))),
+            ("start 7\0 more", Some(Command::Start(7))),
+            ("broker \0", None),
             ("s 7", Some(Command::Start(7))),
             ("close", Some(Command::Close)),
             ("c", Some(Command::Close)),

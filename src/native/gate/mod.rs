@@ -18,6 +18,9 @@ use crate::service::{Service, ServiceError};
 use crate::socket::{SocketEvent, SocketEventKind, SocketId};
 use command::{Arguments, Command};
 
+#[cfg(any(fuzzing, feature = "bench"))]
+pub use command::door;
+
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 128;
 

@@ -17,6 +17,7 @@
 //! one system call. There is one timer, for the earliest moment at which a link has something to do.
 
 mod classic_out;
+mod command;
 mod conn;
 mod desk;
 mod flow;
@@ -37,6 +38,7 @@ mod wire;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use self::command::{BadCommand, Command};
 use self::desk::{Desk, Own};
 use self::link::{End, Link};
 use self::names::{NAME_LEN_MAX, Names, Wait, Waiter};
@@ -50,8 +52,12 @@ use crate::remote::{RemoteMessage, RemoteTarget, ServiceEnded};
 use crate::service::{Service, ServiceError};
 use crate::socket::{SocketEvent, SocketEventKind, SocketId};
 
+/// For `fuzz/`: no part of the interface.
 #[cfg(any(fuzzing, feature = "bench"))]
-pub use wire::door;
+pub mod door {
+    pub use super::command::door::command;
+    pub use super::wire::door::*;
+}
 
 /// The harbor service: `harbor <id> <handle of .cslave>`.
 pub(super) struct Harbor {
@@ -94,66 +100,44 @@ impl Harbor {
 
     fn command(&mut self, ctx: &mut Context<'_>, message: &Message) {
         let text = String::from_utf8_lossy(message.payload.as_bytes());
-        let (letter, rest) = text.split_once(' ').unwrap_or((&text, ""));
-        let done = match letter {
-            "N" => return self.name(ctx, rest, message.source),
-            "G" => {
-                self.own.names.forget(rest);
-                return;
-            }
-            "STAT" => {
+        let done = match Command::parse(&text) {
+            Ok(Command::Name(name)) => return self.name(ctx, name, message.source),
+            Ok(Command::NameGone(name)) => return self.own.names.forget(name),
+            Ok(Command::Stat) => {
                 let stats = stats::stats(self.links.iter().flatten().map(|link| &**link), &self.own);
                 let _ = ctx.respond(message.origin(), stats);
                 return;
             }
-            "S" | "A" => self.connection(ctx, letter == "S", rest),
-            "F" => self.with_peer(ctx, rest, |link, desk, words| match words {
-                [why @ ("refused" | "failed")] => {
-                    link.connect_failed(desk, *why == "refused");
-                    Some(())
-                }
-                _ => None,
+            Ok(Command::Connection { ours, socket, id, rs }) => self.with_peer(ctx, id, |link, desk| {
+                link.on_socket(desk, SocketId::new(socket), ours, rs);
             }),
-            "X" => self.with_peer(ctx, rest, |link, _, words| words.is_empty().then(|| link.forget_peer())),
-            "C" => {
-                self.with_peer(ctx, rest, |link, desk, words| words.is_empty().then(|| link.find_peer(desk)))
+            Ok(Command::ConnectFailed { id, refused }) => {
+                self.with_peer(ctx, id, |link, desk| link.connect_failed(desk, refused))
             }
-            // Matched by log readers: keep the words.
-            _ => return ctx.log(format!("Unknown command {text}")),
+            Ok(Command::PeerGone(id)) => self.with_peer(ctx, id, |link, _| link.forget_peer()),
+            Ok(Command::PeerThere(id)) => self.with_peer(ctx, id, Link::find_peer),
+            // Matched by log readers: keep the words here and below.
+            Err(BadCommand::Unknown) => return ctx.log(format!("Unknown command {text}")),
+            Err(BadCommand::Invalid) => None,
         };
         if done.is_none() {
-            // Matched by log readers: keep the words.
-            ctx.log(format!("Invalid command {letter} {rest}"));
+            ctx.log(format!("Invalid command {text}"));
         }
     }
 
-    /// `fd id [rs]`: a connection that the Lua side has made or accepted.
-    fn connection(&mut self, ctx: &mut Context<'_>, ours: bool, rest: &str) -> Option<()> {
-        let (socket, rest) = rest.split_once(' ')?;
-        let socket = SocketId::new(socket.parse().ok()?);
-        self.with_peer(ctx, rest, |link, desk, words| {
-            let rs = match words {
-                [] => false,
-                ["rs"] => true,
-                _ => return None,
-            };
-            link.on_socket(desk, socket, ours, rs);
-            Some(())
-        })
-    }
-
-    /// Reads the id of another node and does something with its link; nothing where the text makes no sense.
+    /// Does something with the link to another node; nothing where there is none to that one.
     fn with_peer(
         &mut self,
         ctx: &mut Context<'_>,
-        text: &str,
-        work: impl FnOnce(&mut Link, &mut Desk<'_, '_>, &[&str]) -> Option<()>,
+        id: u8,
+        work: impl FnOnce(&mut Link, &mut Desk<'_, '_>),
     ) -> Option<()> {
-        let words: Vec<&str> = text.split_ascii_whitespace().collect();
-        let (id, words) = words.split_first()?;
-        let id = id.parse().ok().filter(|id| *id != 0 && *id != self.own.id)?;
+        if id == self.own.id {
+            return None;
+        }
         let link = link_of(&mut self.links, id)?;
-        work(link, &mut Desk { own: &mut self.own, ctx }, words)
+        work(link, &mut Desk { own: &mut self.own, ctx });
+        Some(())
     }
 
     // ---- names

@@ -9,7 +9,7 @@
 
 pub(super) mod classic;
 #[cfg(any(fuzzing, feature = "bench"))]
-pub mod door;
+pub(super) mod door;
 pub(super) mod extended;
 pub(super) mod hello;
 
