@@ -1,4 +1,5 @@
 //! The cluster of `examples/harbor` as programs.
+#![allow(clippy::disallowed_methods)] // A test's patience is measured in real time.
 #![allow(dead_code, missing_docs, unreachable_pub)] // Each test file uses its part of this.
 
 use std::cell::Cell;
