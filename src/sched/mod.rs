@@ -8,7 +8,7 @@
 //! - `runqueue.rs`: the deques, and who takes from whom.
 //! - `park.rs`: sleeping and waking.
 //! - `guest.rs`: a thread of another engine that runs tasks between its own work.
-//! - `monitor.rs`: turns that do not end, spare workers.
+//! - `monitor.rs`: turns that do not end, spare workers; `alarm.rs`: what it sleeps on.
 //!
 //! # Waking
 //!
@@ -18,6 +18,8 @@
 
 pub(crate) mod park;
 
+#[cfg(not(loom))]
+mod alarm;
 #[cfg(not(loom))]
 mod guest;
 #[cfg(not(loom))]

@@ -1,7 +1,7 @@
 //! The monitor: a thread that watches how long the workers stay at one thing.
 //!
-//! It looks every millisecond or so while a worker is awake, and not at all while all sleep. It counts in
-//! real time even on a node with a manual clock, because what it watches are real threads.
+//! It looks every millisecond or so while a worker is awake, and not at all while all sleep: who wakes up then sets its
+//! alarm, so that a message that is worked on in less than a millisecond does not wait for it. It counts in real time even on a node with a manual clock, because what it watches are real threads.
 //!
 //! - A turn that lasts is told to end ([`Turn::must_yield`](super::worker::Turn::must_yield)).
 //! - Work that waits behind such a turn gets a sleeping worker.
@@ -9,6 +9,7 @@
 //!   longer needed, some time later: what held the workers once will probably do so again.
 //! - A dispatch that lasts for seconds is reported, and on request interrupted.
 
+use std::io;
 use std::time::Duration;
 
 use crate::clock::{RealTime, doze, real_now};
@@ -17,6 +18,7 @@ use crate::sync::OnceLock;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use crate::sync::thread::{self, Thread};
 
+use super::alarm::Alarm;
 use super::task::Task;
 use super::worker::{EVERY_TURN, Seat, dispatch_parts};
 use super::{Scheduler, Shared};
@@ -71,10 +73,11 @@ impl Stuck<'_> {
 }
 
 /// What workers know of the monitor.
-#[derive(Default)]
 pub(super) struct Monitor {
     thread: OnceLock<Thread>,
-    /// It sleeps until a worker wakes up.
+    /// What it sleeps on while all sleep.
+    alarm: Alarm,
+    /// It sleeps so, and nobody has set the alarm.
     parked: AtomicBool,
     ticks: AtomicU64,
     /// How often all workers were sent to do what is done when idle.
@@ -82,6 +85,18 @@ pub(super) struct Monitor {
 }
 
 impl Monitor {
+    /// # Errors
+    /// What the system said where it gives no alarm.
+    pub(super) fn new() -> io::Result<Monitor> {
+        Ok(Monitor {
+            thread: OnceLock::new(),
+            alarm: Alarm::new()?,
+            parked: AtomicBool::new(false),
+            ticks: AtomicU64::new(0),
+            house: AtomicU64::new(0),
+        })
+    }
+
     /// How often it has looked.
     #[inline]
     pub(super) fn ticks(&self) -> u64 {
@@ -99,7 +114,7 @@ impl Monitor {
         // that, or this load sees that it is parked.
         fence(Ordering::SeqCst);
         if self.parked.load(Ordering::Relaxed) && self.parked.swap(false, Ordering::Relaxed) {
-            self.unpark();
+            self.alarm.set(TICK);
         }
     }
 
@@ -108,7 +123,9 @@ impl Monitor {
         self.parked.load(Ordering::Relaxed)
     }
 
+    /// Has it look at once, however it sleeps.
     pub(super) fn unpark(&self) {
+        self.alarm.set(Duration::ZERO);
         if let Some(thread) = self.thread.get() {
             thread.unpark();
         }
@@ -125,29 +142,34 @@ pub(super) fn run<T: Task>(scheduler: &std::sync::Arc<Shared<T>>) {
         spare_until: now,
         house_tick: 0,
     };
+    let mut has_slept = false;
     // It outlives the workers: one that is caught in a loop at the end must still be interrupted.
     while !(shared.is_stopped() && shared.has_ended()) {
-        doze(TICK);
+        if !std::mem::take(&mut has_slept) {
+            doze(TICK);
+        }
         shared.monitor.ticks.fetch_add(1, Ordering::Relaxed);
         watch.look(scheduler, real_now());
-        // It does not linger: being woken by each of many short messages costs less than looking all the
-        // while.
+        // It does not linger: to set the alarm for each of many short messages costs less than looking all the while.
         if shared.all_sleep() && shared.places() <= shared.options.workers && !watch.keep_house(shared) {
-            rest(shared);
+            has_slept = rest(shared);
         }
     }
 }
 
-/// Sleeps until a worker wakes up.
-fn rest<T: Task>(shared: &Shared<T>) {
+/// Sleeps until a tick after a worker has woken up; false where one is awake already.
+fn rest<T: Task>(shared: &Shared<T>) -> bool {
     let monitor = &shared.monitor;
+    let mut has_slept = false;
     monitor.parked.store(true, Ordering::Relaxed);
     // Pairs with the fence in `nudge`.
     fence(Ordering::SeqCst);
     while monitor.parked.load(Ordering::Relaxed) && shared.all_sleep() && !shared.is_stopped() {
-        thread::park();
+        monitor.alarm.wait();
+        has_slept = true;
     }
     monitor.parked.store(false, Ordering::Relaxed);
+    has_slept
 }
 
 /// What the monitor remembers from one look to the next.

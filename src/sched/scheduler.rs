@@ -101,7 +101,7 @@ impl<T: Task> Scheduler<T> {
             seats: (0..worker_seats + GUESTS).map(|_| CachePadded::default()).collect(),
             options,
             queues,
-            monitor: Monitor::default(),
+            monitor: Monitor::new()?,
             watcher,
             searchers_max: workers.div_ceil(2),
             stopped: AtomicBool::new(false),
