@@ -130,6 +130,27 @@ fn dispatch_sets_and_returns_handlers() {
 }
 
 #[test]
+fn handlers_may_be_set_again_and_again() {
+    let node = support::node();
+    node.check(
+        r#"
+        local function set(count)
+            for i = 1, count do
+                skynet.dispatch('text', function() return i end)
+            end
+            collectgarbage()
+            return collectgarbage 'count'
+        end
+        skynet.register_protocol { name = 'text', id = skynet.PTYPE_TEXT, unpack = skynet.tostring }
+        local before = set(10)
+        local after = set(100000)
+        assert(after - before < 100, after - before)
+        same(skynet.dispatch 'text'(), 100000)
+        "#,
+    );
+}
+
+#[test]
 fn each_message_has_a_coroutine_of_its_own() {
     let node = support::node();
     node.check(

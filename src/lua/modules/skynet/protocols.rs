@@ -50,11 +50,16 @@ pub(super) unsafe extern "C-unwind" fn dispatch_function(state: *mut lua_State) 
         ffi::lua_setfield(state, -2, c"dispatch".as_ptr());
         ffi::lua_settop(state, 3);
     }
+    // Those without a place of their own are below.
+    if before > 0 {
+        // A coroutine that begins takes the handler from its place at once.
+        ffi::lua_rawseti(state, ffi::LUA_REGISTRYINDEX, before.into());
+        return 1;
+    }
     let function = ffi::luaL_ref(state, ffi::LUA_REGISTRYINDEX);
     if let Some(protocol) = (*kernel_of(state)).protocols.get_mut(kind) {
         protocol.dispatch = function;
     }
-    // A coroutine in work may still name the old handler, so its reference is kept until then: handlers are set once.
     1
 }
 
