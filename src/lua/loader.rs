@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::chunk::{self, Chunk};
 use super::kernel::Kernel;
-use super::kernel::dispatch::traceback;
+use super::kernel::whole::traceback;
 use super::modules::skynet_codecache::{CacheMode, Held, find, hold, load_held};
 use super::modules::{NATIVE, require_key};
 use super::raw::entry::kernel_of;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::interrupt::Reach;
 use super::kernel::Kernel;
-use super::kernel::dispatch::traceback;
+use super::kernel::whole::traceback;
 use super::raw::{bytes_at, ffi, lua_State};
 use super::vm::Vm;
 

@@ -2,7 +2,7 @@
 //!
 //! It keeps the sessions and the coroutines of one VM, and resumes them itself: `skynet.call`, `ret`, `sleep`, `fork`
 //! and the rest are C functions over it (`modules/skynet/`). `task.rs` is a coroutine and the request that it works
-//! on, `dispatch.rs` brings a message to its coroutine and runs what came of it, `loading.rs` minds the collector of a
+//! on, `dispatch.rs` brings a message to its coroutine and runs what came of it, `whole.rs` to a function instead, `loading.rs` minds the collector of a
 //! service that loads, `protocol.rs` knows how the kinds of messages are packed and who handles them, `trace.rs` says
 //! what is traced, and writes the lines, `debugger.rs` has the service stand still while a debugger stops a coroutine.
 //!
@@ -19,6 +19,7 @@ pub(crate) mod loading;
 pub(crate) mod protocol;
 pub(crate) mod task;
 pub(crate) mod trace;
+pub(crate) mod whole;
 
 use std::collections::{HashMap, VecDeque};
 use std::ffi::c_int;

@@ -12,7 +12,7 @@ use super::super::send;
 use super::super::skynet_core::{self, handle_of};
 use super::kernel;
 use crate::handle::Handle;
-use crate::lua::kernel::dispatch::{self};
+use crate::lua::kernel::whole;
 use crate::lua::kernel::{Kernel, Mode, Waiter};
 use crate::lua::raw::entry::{kernel_of, raise_text};
 use crate::lua::raw::{Call, Raise, Returned, entry, ffi, lua_State};
@@ -89,7 +89,7 @@ pub(super) unsafe extern "C-unwind" fn init_service(state: *mut lua_State) -> c_
     }
     ffi::luaL_checktype(state, 1, ffi::LUA_TFUNCTION);
     ffi::lua_settop(state, 1);
-    ffi::lua_pushcfunction(state, dispatch::traceback);
+    ffi::lua_pushcfunction(state, whole::traceback);
     ffi::lua_pushcfunction(state, run);
     ffi::lua_pushvalue(state, 1);
     let status = ffi::lua_pcallk(state, 1, 0, 2, 0, Some(inited));

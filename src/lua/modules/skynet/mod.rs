@@ -13,9 +13,10 @@ pub(super) mod wait;
 
 use super::skynet_core;
 use crate::lua::kernel::Kernel;
-use crate::lua::kernel::dispatch::{self, LAZY};
+use crate::lua::kernel::dispatch::LAZY;
 use crate::lua::kernel::protocol::{Codec, Protocol};
 use crate::lua::kernel::task::TaskPtr;
+use crate::lua::kernel::whole;
 use crate::lua::raw::entry::kernel_of;
 use crate::lua::raw::{Binding, Call, entry, ffi, lua_State};
 use crate::message::MessageKind;
@@ -49,7 +50,7 @@ pub(super) const FUNCTIONS: &[Binding] = &[
     (c"starttime", entry!(wait::starttime)),
     (c"time", entry!(wait::time)),
     (c"dispatch", protocols::dispatch_function),
-    (c"dispatch_message", dispatch::dispatch_message),
+    (c"dispatch_message", whole::dispatch_message),
     (c"register_protocol", protocols::register_protocol),
     (c"start", life::start),
     (c"init_service", life::init_service),
