@@ -238,7 +238,7 @@ impl Link {
         }
         conn.live = true;
         self.heard = desk.now();
-        self.retry.settled();
+        self.retry.settled(conn.ours);
         self.touch(desk);
     }
 

@@ -33,14 +33,17 @@ pub(super) struct Retry {
 }
 
 impl Retry {
-    /// A connection is there; `ours` if this end made it.
+    /// A connection is there; `ours` if this end made it. One that the other end made may come to nothing without that
+    /// end's harbor service ever having had it, so it takes nothing off this end.
     pub(super) fn connected(&mut self, ours: bool) {
-        (self.connects, self.gone) = (ours, false);
+        self.connects |= ours;
+        self.gone = false;
         (self.next, self.asked) = (None, None);
     }
 
-    /// The connection carries a life.
-    pub(super) fn settled(&mut self) {
+    /// The connection carries a life: the end that made it makes the next one.
+    pub(super) fn settled(&mut self, ours: bool) {
+        self.connects = ours;
         (self.attempt, self.refused) = (0, 0);
         (self.next, self.asked) = (None, None);
     }
