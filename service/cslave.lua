@@ -267,6 +267,15 @@ function from_master.C(peer_id, peer_address, extra)
 	skynet.fork(connect, peer, is_rs and extra.i or nil)
 end
 
+---A node that was there before is at this address; it will connect to this one.
+function from_master.I(peer_id, peer_address)
+	assert(math.type(peer_id) == "integer" and peer_id > 0 and peer_id < 256, "I needs an id")
+	assert(type(peer_address) == "string" and peer_address ~= "", "I needs an address")
+	if peer_id ~= id then
+		peer_of(peer_id).address = peer_address
+	end
+end
+
 function from_master.N(name, handle)
 	assert(type(name) == "string" and global.is_handle(handle), "N needs a name and a handle")
 	if own[name] and own[name] ~= handle then

@@ -79,6 +79,28 @@ fn field<'a>(values: &'a [Value], at: usize, key: &str) -> Option<&'a Value> {
     }
 }
 
+#[test]
+fn a_node_of_skynet_rs_is_told_where_those_are_that_were_there_before() {
+    let master = master();
+    let (_classic, _) = master.join(1);
+    let (mut two, _) = master.join_rs(2, "aaaa");
+    let (mut three, _) = master.join_rs(3, "bbbb");
+    let told = |peer: &mut Peer, count: usize| -> Vec<String> {
+        let mut lines: Vec<String> = (0..count)
+            .map(|_| {
+                let values = peer.values();
+                let [kind, id, address] = &values[..] else { panic!("{values:?}") };
+                format!("{:?} {:?} {:?}", kind.as_str(), id, address.as_str())
+            })
+            .collect();
+        lines.sort();
+        lines
+    };
+    let line = |id: u8| format!("{:?} {:?} {:?}", Some("I"), Value::Integer(id.into()), Some(address(id)));
+    assert_eq!(told(&mut two, 1), [line(1)]);
+    assert_eq!(told(&mut three, 2), [line(1), line(2)]);
+}
+
 // -- the protocol of skynet
 
 #[test]
@@ -335,7 +357,8 @@ fn a_silent_node_of_skynet_rs_is_lost_and_one_that_speaks_is_not() {
     assert_eq!(other.text(), "C 1 127.0.0.1:30001");
     assert_eq!(other.text(), "C 2 127.0.0.1:30002");
     // For each sign of life from the master one in return, for longer than the silence that is allowed.
-    assert_eq!(speaks.text_answering_pings(10), "C 2 127.0.0.1:30002");
+    let heard = speaks.text_answering_pings(10);
+    assert_eq!(heard, "I 9 127.0.0.1:30009 C 2 127.0.0.1:30002 D 2");
     assert_eq!(other.text(), "D 2");
     while silent.read().is_some() {}
     assert!(!master.node.log.has("slave 1 is down"));
@@ -360,14 +383,11 @@ impl AnswersPings for Peer {
                 others.push(values);
             }
         }
-        let first = others.first().map(|values| {
-            let words = values.iter().filter_map(|value| match value {
-                Value::Integer(number) => Some(number.to_string()),
-                other => other.as_str().map(str::to_owned),
-            });
-            words.collect::<Vec<_>>().join(" ")
+        let words = others.iter().flatten().filter_map(|value| match value {
+            Value::Integer(number) => Some(number.to_string()),
+            other => other.as_str().map(str::to_owned),
         });
-        first.unwrap_or_default()
+        words.collect::<Vec<_>>().join(" ")
     }
 }
 

@@ -1,90 +1,15 @@
 //! Several nodes that act as one: master, members, links and names together, on nodes of this process and as programs.
 
+#[path = "support/members.rs"]
+mod members;
 mod support;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use skynet_rs::{Config, Handle};
+use members::{Cluster, boot, master_port, with_keys};
+use skynet_rs::Handle;
 use support::{DEADLINE, TestNode};
-
-/// The nodes of one cluster, by harbor id; 0 is a master that is no member.
-struct Cluster {
-    nodes: BTreeMap<u8, TestNode>,
-    master: String,
-}
-
-fn with_keys(config: Config) -> Config {
-    config.set("harbor_down_after", 2).set("harbor_resume_window", "0.3").set("harbor_join_timeout", 10)
-}
-
-fn boot(config: Config) -> TestNode {
-    let node = support::start(with_keys(config), None);
-    node.lua(
-        "harbor = require 'skynet.harbor' datacenter = require 'skynet.datacenter' require 'skynet.manager'",
-    );
-    node
-}
-
-fn master_port(node: &TestNode) -> String {
-    let line = node.log.wait_for("master listen socket ");
-    line.rsplit_once(' ').expect("the line ends with the address").1.to_owned()
-}
-
-impl Cluster {
-    /// A cluster of members 1 to `last`; the first is the master, too.
-    fn of(last: u8) -> Cluster {
-        let config = support::config().set("harbor", 1).set("address", "127.0.0.1:0");
-        let node = boot(config.set("standalone", "127.0.0.1:0"));
-        let mut cluster = Cluster { master: master_port(&node), nodes: BTreeMap::from([(1, node)]) };
-        for id in 2..=last {
-            cluster.start(id);
-        }
-        cluster.connect_all();
-        cluster
-    }
-
-    /// A cluster of members 1 to `last`, and a master that is none.
-    fn with_pure_master(last: u8) -> Cluster {
-        let node = boot(support::config().set("standalone", "127.0.0.1:0"));
-        let mut cluster = Cluster { master: master_port(&node), nodes: BTreeMap::from([(0, node)]) };
-        for id in 1..=last {
-            cluster.start(id);
-        }
-        cluster.connect_all();
-        cluster
-    }
-
-    fn config(&self, id: u8) -> Config {
-        support::config().set("harbor", id).set("address", "127.0.0.1:0").set("master", &self.master)
-    }
-
-    fn start(&mut self, id: u8) {
-        let node = boot(self.config(id));
-        self.nodes.insert(id, node);
-    }
-
-    fn connect_all(&self) {
-        let ids: Vec<u8> = self.nodes.keys().copied().filter(|id| *id != 0).collect();
-        for (one, other) in ids.iter().flat_map(|one| ids.iter().map(move |other| (*one, *other))) {
-            if one != other {
-                self[one].lua(&format!("harbor.connect({other})"));
-            }
-        }
-    }
-
-    fn stop(&mut self, id: u8) {
-        self.nodes.remove(&id).expect("it runs");
-    }
-}
-
-impl std::ops::Index<u8> for Cluster {
-    type Output = TestNode;
-
-    fn index(&self, id: u8) -> &TestNode {
-        self.nodes.get(&id).expect("it runs")
-    }
-}
 
 fn echo(node: &TestNode, to: Handle) -> Vec<String> {
     node.lua(&format!("return pcall(skynet.call, {}, 'lua', 'echo', 'hello')", to.as_u32()))

@@ -87,6 +87,17 @@ impl Cluster {
         Cluster::at(addresses, |_| Vec::new())
     }
 
+    /// The same with members that run another example.
+    pub fn of_example(name: &str) -> Cluster {
+        let cluster = Cluster::new();
+        for config in ["config.slave1", "config.slave2"] {
+            let path = cluster.folder.path().join(config);
+            let text = fs::read_to_string(&path).expect("it is there") + &format!("start = '{name}/main'\n");
+            fs::write(path, text).expect("it is written");
+        }
+        cluster
+    }
+
     /// On these addresses: of the master's port, and of each member.
     pub fn at([master, one, two]: [String; 3], prefix: fn(&str) -> Vec<String>) -> Cluster {
         let folder = tempfile::tempdir().expect("a folder");

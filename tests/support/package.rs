@@ -54,11 +54,11 @@ impl Peer {
         values.0
     }
 
-    /// The values as text, as `"N" "NAME" 16777226`; signs of life are left out.
+    /// The values as text, as `"N" "NAME" 16777226`; signs of life, and where the others are, are left out.
     pub fn text(&mut self) -> String {
         loop {
             let text = self.values().iter().map(shown).collect::<Vec<_>>().join(" ");
-            if text != "P" {
+            if text != "P" && !text.starts_with("I ") {
                 return text;
             }
         }

@@ -318,6 +318,10 @@ function commands.netstat()
 	return all
 end
 
+function commands.harbor()
+	return require "skynet.harbor".nodes()
+end
+
 local help = {
 	help = "This help message",
 	list = "List all the services",
@@ -346,6 +350,7 @@ local help = {
 	call = "Call a service: call address expression, ...",
 	trace = "Trace the requests of a protocol: trace address [protocol] [on|off]",
 	netstat = "The sockets of the node",
+	harbor = "The other nodes of the cluster",
 	profactive = "Heap profiling: profactive [on|off]",
 	dumpheap = "Write a heap profile",
 	dbgcmd = "Any debug command: dbgcmd address command ...",
