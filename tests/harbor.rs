@@ -1,5 +1,7 @@
 //! Several nodes that act as one: master, members, links and names together, on nodes of this process and as programs.
 
+#[path = "support/console.rs"]
+mod console;
 #[path = "support/members.rs"]
 mod members;
 mod support;
@@ -7,6 +9,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use console::Client;
 use members::{Cluster, boot, master_port, with_keys};
 use skynet_rs::Handle;
 use support::{DEADLINE, TestNode};
@@ -356,6 +359,16 @@ fn nodes_are_shown_with_their_links() {
     );
     assert!(shown[0].starts_with("127.0.0.1:"), "{shown:?}");
     assert_eq!(shown[2..], ["extended", "extended", "true"]);
+    // The last one, which the others connected to, has their addresses as well.
+    let shown = cluster[3].lua("local nodes = harbor.nodes() return nodes[1].address, nodes[2].address");
+    assert!(shown.iter().all(|address| address.starts_with("127.0.0.1:")), "{shown:?}");
+    // The operator sees the same.
+    cluster[1].lua("return skynet.newservice('debug_console', 0)");
+    let line = cluster[1].log.wait_for("Start debug console at 127.0.0.1:");
+    let port = line.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+    let shown = Client::new(port).run("harbor");
+    assert!(shown.ok && shown.lines.len() == 2, "{shown:?}");
+    assert!(shown.has("form:extended") && shown.has("address:127.0.0.1:"), "{shown:?}");
 }
 
 #[test]
