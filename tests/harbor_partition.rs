@@ -77,7 +77,10 @@ fn cluster() -> Option<(Network, Cluster)> {
         Ok(network) => {
             let addresses = [1, 2, 3].map(|number| format!("10.0.0.{number}:7000"));
             let prefix = |config: &str| ["ip", "netns", "exec", &space(config)].map(str::to_owned).to_vec();
-            Some((network, Cluster::at(addresses, prefix)))
+            let cluster = Cluster::at(addresses, prefix);
+            // A machine that stands still for a second is no network that loses packets.
+            cluster.set(&HOSTS.map(|(config, _)| config), "harbor_down_after = 2");
+            Some((network, cluster))
         }
         Err(why) => {
             eprintln!("SKIPPED: no network of its own on this machine: {why}");

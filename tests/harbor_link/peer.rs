@@ -1,7 +1,8 @@
 //! Peers over plain sockets, written from the description of the bytes and not with the actor's code.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
 
 use crate::cluster::Member;
 use crate::support::DEADLINE;
@@ -97,7 +98,17 @@ impl Peer {
 
     /// Takes the next connection of a member.
     pub fn accepted(member: &Member, id: u8, listener: &TcpListener) -> Peer {
-        let stream = listener.accept().expect("it connects").0;
+        listener.set_nonblocking(true).expect("it is set");
+        let deadline = Instant::now() + DEADLINE;
+        let stream = loop {
+            match listener.accept() {
+                Ok((stream, _)) => break stream,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
+            assert!(Instant::now() < deadline, "it does not connect");
+            std::thread::park_timeout(Duration::from_millis(1));
+        };
+        stream.set_nonblocking(false).expect("it is set");
         let mut peer = Peer::on(stream, id);
         assert_eq!(peer.bytes(1), [member.id]);
         peer

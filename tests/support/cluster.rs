@@ -90,12 +90,17 @@ impl Cluster {
     /// The same with members that run another example.
     pub fn of_example(name: &str) -> Cluster {
         let cluster = Cluster::new();
-        for config in ["config.slave1", "config.slave2"] {
-            let path = cluster.folder.path().join(config);
-            let text = fs::read_to_string(&path).expect("it is there") + &format!("start = '{name}/main'\n");
-            fs::write(path, text).expect("it is written");
-        }
+        cluster.set(&["config.slave1", "config.slave2"], &format!("start = '{name}/main'"));
         cluster
+    }
+
+    /// Sets a key in configs.
+    pub fn set(&self, configs: &[&str], line: &str) {
+        for config in configs {
+            let path = self.folder.path().join(config);
+            let text = fs::read_to_string(&path).expect("it is there");
+            fs::write(path, format!("{text}{line}\n")).expect("it is written");
+        }
     }
 
     /// On these addresses: of the master's port, and of each member.
