@@ -258,12 +258,11 @@ function from_master.C(peer_id, peer_address, extra)
 	end
 	local peer = peer_of(peer_id)
 	local is_rs = extra.rs == 1
-	peer.address, peer.gone = peer_address, nil
+	peer.address, peer.gone, peer.rs = peer_address, nil, is_rs or nil
 	if peer.up and is_rs and extra.i == peer.incarnation then
 		-- It has only come back to the master.
 		return tell("C %d", peer_id)
 	end
-	peer.rs = is_rs or nil
 	skynet.fork(connect, peer, is_rs and extra.i or nil)
 end
 
@@ -389,6 +388,8 @@ function from_harbor.U(_, text)
 	local peer = peer_of(assert(math.tointeger(number), "U needs an id"))
 	peer.up = true
 	peer.incarnation = incarnation ~= "" and incarnation or nil
+	-- It may have found this node before the master told of it.
+	peer.rs = peer.incarnation ~= nil or nil
 	note_known(peer)
 	local waiting = connects[peer.id]
 	connects[peer.id] = nil

@@ -476,6 +476,23 @@ fn the_master_says_which_nodes_are_of_skynet_rs() {
 }
 
 #[test]
+fn a_node_that_is_here_before_the_master_tells_of_it_may_connect_again() {
+    let mut member = member_rs();
+    let _first = member.connect_from(7);
+    assert_eq!(member.told(), "A # 7");
+    member.say("U 7 00000000000000aa");
+    member.node.lua("harbor.connect(7)");
+    // Its connection broke, and the harbor service here has not noticed.
+    let _second = member.connect_from(7);
+    assert_eq!(member.told(), "A # 7 rs");
+    // The master tells of it when it comes back to the master.
+    member.master.send(&("C", 7, "127.0.0.1:1", rs(&[("i", Value::from("00000000000000aa"))])));
+    assert_eq!(member.told(), "C 7");
+    let _third = member.connect_from(7);
+    assert_eq!(member.told(), "A # 7 rs");
+}
+
+#[test]
 fn a_stranger_harms_nobody() {
     let member = member_of(|config| config.set("harbor_down_after", "0.3"), &("W", 0));
     for id in [0, 200] {
