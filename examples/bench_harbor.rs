@@ -148,7 +148,10 @@ struct Process {
 
 impl Process {
     fn start(args: &[&str]) -> Outcome<Process> {
-        let mut child = Command::new(std::env::current_exe()?).args(args).stdout(Stdio::piped()).spawn()?;
+        let mut command = Command::new(std::env::current_exe()?);
+        // As the program `skynet-rs` has it.
+        command.args(args).env("MIMALLOC_PURGE_DELAY", "100").stdout(Stdio::piped());
+        let mut child = command.spawn()?;
         let output = child.stdout.take().ok_or("its output is a pipe")?;
         let (sender, lines) = channel();
         std::thread::spawn(move || {

@@ -50,6 +50,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    allocator::tune();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
