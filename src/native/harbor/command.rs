@@ -1,4 +1,4 @@
-//! The texts that the Lua side gives to the harbor service: see `docs/harbor.md` and the spec on harbor, section 6.
+//! The texts that the Lua side, `service/cslave.lua`, gives to the harbor service. The letters N, S and A are those of skynet's.
 
 /// What the Lua side says.
 #[derive(Debug, PartialEq, Eq)]
