@@ -298,10 +298,8 @@ local function introduce(newcomer, appointed)
 	if newcomer.rs then
 		local extra = { rs = 1, peers = string.char(table.unpack(peers, 0, 31)), host = appointed and 1 or nil }
 		send(newcomer, wire.pack_with(extra, "W", told))
-		for other_id, other in pairs(slaves) do
-			if is_live(other) and other_id ~= id then
-				send(newcomer, wire.pack("I", other_id, other.address))
-			end
+		for other_id in pairs(newcomer.met) do
+			send(newcomer, wire.pack("I", other_id, slaves[other_id].address))
 		end
 	else
 		send(newcomer, wire.pack("W", told))

@@ -41,7 +41,8 @@ end
 local function all(name)
 	local list = own_list(name)
 	for _, peer in pairs(peers) do
-		table.move(peer.groups[name] or {}, 1, #(peer.groups[name] or {}), #list + 1, list)
+		local theirs = peer.groups[name] or {}
+		table.move(theirs, 1, #theirs, #list + 1, list)
 	end
 	table.sort(list)
 	return list
@@ -51,9 +52,13 @@ end
 local function changed(name)
 	versions[name] = (versions[name] or 0) + 1
 	local waiting = watchers[name]
+	if not waiting then
+		return
+	end
 	watchers[name] = nil
-	for _, response in ipairs(waiting or {}) do
-		response(true, versions[name], all(name))
+	local version, list = versions[name], all(name)
+	for _, response in ipairs(waiting) do
+		response(true, version, list)
 	end
 end
 

@@ -130,19 +130,14 @@ impl Kernel {
         payload: Payload,
     ) {
         let main = (*kernel).main;
-        let Raw { kind, source, session, mut delivery } = raw;
-        let mut owner = payload;
+        let (mut raw, mut owner) = (raw, payload);
         // A socket event is no block that could be given away: its data is, by who unpacks it.
         if keep && (*kernel).event.is_null() {
             let (data, len) = std::mem::take(&mut owner).into_raw();
-            delivery = Delivery { data: data.cast(), len };
+            raw.delivery = Delivery { data: data.cast(), len };
         }
         Kernel::call_main(kernel, |_| {
-            ffi::lua_rawgeti(main, ffi::LUA_REGISTRYINDEX, function.into());
-            ffi::lua_pushinteger(main, lua_integer(kind.0));
-            push_delivery(main, delivery);
-            ffi::lua_pushinteger(main, session.into());
-            ffi::lua_pushinteger(main, source.as_u32().into());
+            push_raw(main, function, &raw);
             5
         });
         (*kernel).give_back(owner);
@@ -150,15 +145,10 @@ impl Kernel {
 
     /// Passes a raw message through a Lua function, and dispatches what that returns.
     pub(super) unsafe fn filter(kernel: *mut Kernel, function: c_int, raw: Raw, payload: Payload) {
-        let Raw { kind, source, session, delivery } = raw;
         let main = (*kernel).main;
         Kernel::call_main(kernel, |_| {
             ffi::lua_pushcfunction(main, filter_entry);
-            ffi::lua_rawgeti(main, ffi::LUA_REGISTRYINDEX, function.into());
-            ffi::lua_pushinteger(main, lua_integer(kind.0));
-            push_delivery(main, delivery);
-            ffi::lua_pushinteger(main, session.into());
-            ffi::lua_pushinteger(main, source.as_u32().into());
+            push_raw(main, function, &raw);
             6
         });
         (*kernel).give_back(payload);
@@ -199,6 +189,15 @@ impl Kernel {
         // Matched by log readers: keep the words.
         (*kernel).log(format!("Memory warning {:.2} M", used as f64 / f64::from(1 << 20)));
     }
+}
+
+/// Pushes a function and `(type, message, size, session, source)`.
+unsafe fn push_raw(main: *mut lua_State, function: c_int, raw: &Raw) {
+    ffi::lua_rawgeti(main, ffi::LUA_REGISTRYINDEX, function.into());
+    ffi::lua_pushinteger(main, lua_integer(raw.kind.0));
+    push_delivery(main, raw.delivery);
+    ffi::lua_pushinteger(main, raw.session.into());
+    ffi::lua_pushinteger(main, raw.source.as_u32().into());
 }
 
 pub(super) fn lua_integer(number: u8) -> ffi::lua_Integer {
