@@ -1,13 +1,12 @@
 //! `cslave` in a real node, against a master that is written from the protocol, and a stand-in for the harbor service.
-#![allow(clippy::disallowed_methods)] // A test's patience is measured in real time.
 
 mod support;
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -63,19 +62,7 @@ fn config(id: u8, master: &TcpListener) -> Config {
 }
 
 fn accept(listener: &TcpListener) -> Peer {
-    listener.set_nonblocking(true).expect("it is set");
-    let deadline = Instant::now() + DEADLINE;
-    loop {
-        match listener.accept() {
-            Ok((stream, _)) => {
-                stream.set_nonblocking(false).expect("it is set");
-                return Peer::over(stream);
-            }
-            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}"),
-        }
-        assert!(Instant::now() < deadline, "cslave does not connect");
-        std::thread::park_timeout(Duration::from_millis(1));
-    }
+    Peer::over(support::accept(listener))
 }
 
 /// A member that has joined, and its master's end of the connection.

@@ -11,8 +11,7 @@ use cluster::Cluster;
 #[test]
 fn a_group_works_on_with_those_who_are_left() {
     let cluster = Cluster::of_example("group");
-    let (_master, one, two) =
-        (cluster.start("config.master"), cluster.start("config.slave1"), cluster.start("config.slave2"));
+    let (_master, one, two) = cluster.start_each();
     for node in [&one, &two] {
         node.wait_for(" 4 workers", 2);
         node.wait_for("on node 1", 1);
@@ -28,8 +27,7 @@ fn a_group_works_on_with_those_who_are_left() {
 #[test]
 fn a_query_has_an_end_whoever_is_there() {
     let cluster = Cluster::of_example("query");
-    let (_master, one, two) =
-        (cluster.start("config.master"), cluster.start("config.slave1"), cluster.start("config.slave2"));
+    let (_master, one, two) = cluster.start_each();
     two.wait_for("query: true the weather of node 1", 1);
     one.kill();
     two.wait_for("nobody is called oracle", 1);
@@ -41,8 +39,7 @@ fn a_query_has_an_end_whoever_is_there() {
 #[test]
 fn a_cache_keeps_what_nobody_can_be_asked_for() {
     let cluster = Cluster::of_example("cache");
-    let (_master, one, two) =
-        (cluster.start("config.master"), cluster.start("config.slave1"), cluster.start("config.slave2"));
+    let (_master, one, two) = cluster.start_each();
     two.wait_for("alice has level 1 (fresh)", 1);
     two.wait_for("alice has level 1 (kept)", 1);
     two.wait_for("alice has level 2 (fresh)", 1);
@@ -55,8 +52,7 @@ fn a_cache_keeps_what_nobody_can_be_asked_for() {
 #[test]
 fn three_ways_to_ask_for_many_values_find_the_same() {
     let cluster = Cluster::of_example("batch");
-    let (_master, _one, two) =
-        (cluster.start("config.master"), cluster.start("config.slave1"), cluster.start("config.slave2"));
+    let (_master, _one, two) = cluster.start_each();
     let sum: u32 = (1..=1000).map(|player| player * 7 % 101).sum();
     for way in ["one_after_the_other", "all_at_once", "in_one_request"] {
         two.wait_for(&format!("{way}: sum {sum}, "), 1);
@@ -66,8 +62,7 @@ fn three_ways_to_ask_for_many_values_find_the_same() {
 #[test]
 fn a_monitor_sees_nodes_come_and_go() {
     let cluster = Cluster::of_example("monitor");
-    let (_master, one, two) =
-        (cluster.start("config.master"), cluster.start("config.slave1"), cluster.start("config.slave2"));
+    let (_master, one, two) = cluster.start_each();
     one.wait_for("node 2 has come", 1);
     one.wait_for(", extended form, round trip ", 1);
     // Whichever came first, each knows where the other one is.

@@ -60,13 +60,7 @@ fn a_peer_that_stops_answering_pings_is_dropped() {
 #[test]
 fn three_refused_connections_end_a_life_before_the_window() {
     let member = Arc::new(Member::with(1, Config::new().set("harbor_resume_window", 600)));
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    member.knows(2, listener.local_addr().expect("an address"), true);
-    member.connect(2);
-    let mut peer = Peer::accepted(&member, 2, &listener);
-    peer.write(&[2]);
-    peer.greet(Hello::of(77));
-    member.wait_up(2, 1);
+    let (mut peer, listener) = Peer::linked(&member);
     let call = member.begin_call(Handle::from_u32(0x0200_0005));
     assert_eq!(peer.extended().destination, 0x0a00_0005);
     // As when a process is killed: nobody listens, and the connection is closed.
@@ -89,13 +83,7 @@ fn three_refused_connections_end_a_life_before_the_window() {
 /// A member, and a peer that it has connected to; of the peer the master has said that it is gone.
 fn lost_by_the_master(window: u32) -> (Member, Peer, TcpListener) {
     let member = Member::with(1, Config::new().set("harbor_resume_window", window));
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    member.knows(2, listener.local_addr().expect("an address"), true);
-    member.connect(2);
-    let mut peer = Peer::accepted(&member, 2, &listener);
-    peer.write(&[2]);
-    peer.greet(Hello::of(77));
-    member.wait_up(2, 1);
+    let (peer, listener) = Peer::linked(&member);
     member.say("X 2");
     member.texts().wait(&"the actor is told", |texts| texts.iter().any(|text| text == "X 2"));
     (member, peer, listener)
@@ -138,13 +126,7 @@ fn a_peer_that_the_master_sees_again_is_connected_to_when_it_was_down() {
 #[test]
 fn a_node_that_the_master_has_lost_too_is_tried_while_the_link_may_go_on() {
     let member = Arc::new(Member::with(1, Config::new().set("harbor_resume_window", 600)));
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    member.knows(2, listener.local_addr().expect("an address"), true);
-    member.connect(2);
-    let mut peer = Peer::accepted(&member, 2, &listener);
-    peer.write(&[2]);
-    peer.greet(Hello::of(77));
-    member.wait_up(2, 1);
+    let (mut peer, listener) = Peer::linked(&member);
     let call = member.begin_call(Handle::from_u32(0x0200_0005));
     assert_eq!(peer.extended().destination, 0x0a00_0005);
     // The master hears of the end of a process as soon as its peers do.

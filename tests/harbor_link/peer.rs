@@ -1,11 +1,10 @@
 //! Peers over plain sockets, written from the description of the bytes and not with the actor's code.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::time::{Duration, Instant};
 
 use crate::cluster::Member;
-use crate::support::DEADLINE;
+use crate::support::{self, DEADLINE};
 
 /// The other end of a link, played by a test.
 pub struct Peer {
@@ -98,20 +97,22 @@ impl Peer {
 
     /// Takes the next connection of a member.
     pub fn accepted(member: &Member, id: u8, listener: &TcpListener) -> Peer {
-        listener.set_nonblocking(true).expect("it is set");
-        let deadline = Instant::now() + DEADLINE;
-        let stream = loop {
-            match listener.accept() {
-                Ok((stream, _)) => break stream,
-                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
-            }
-            assert!(Instant::now() < deadline, "it does not connect");
-            std::thread::park_timeout(Duration::from_millis(1));
-        };
-        stream.set_nonblocking(false).expect("it is set");
-        let mut peer = Peer::on(stream, id);
+        let mut peer = Peer::on(support::accept(listener), id);
         assert_eq!(peer.bytes(1), [member.id]);
         peer
+    }
+
+    /// Has a member connect to node 2, of this kind and in its life 77, and links them; the next connection comes to the
+    /// listener.
+    pub fn linked(member: &Member) -> (Peer, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        member.knows(2, listener.local_addr().expect("an address"), true);
+        member.connect(2);
+        let mut peer = Peer::accepted(member, 2, &listener);
+        peer.write(&[2]);
+        peer.greet(Hello::of(77));
+        member.wait_up(2, 1);
+        (peer, listener)
     }
 
     /// Connects to a member and shows an id.

@@ -1,7 +1,5 @@
 //! A connection that breaks while both ends live.
 
-use std::net::TcpListener;
-
 use skynet_rs::packed::Value;
 use skynet_rs::{Config, Handle, MessageKind};
 
@@ -194,13 +192,7 @@ fn a_new_connection_takes_over_from_one_that_still_seems_to_be_there() {
 #[test]
 fn a_connection_that_comes_to_nothing_changes_not_who_connects() {
     let member = Member::with(1, Config::new().set("harbor_resume_window", 600));
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    member.knows(2, listener.local_addr().expect("an address"), true);
-    member.connect(2);
-    let mut peer = Peer::accepted(&member, 2, &listener);
-    peer.write(&[2]);
-    peer.greet(Hello::of(77));
-    member.wait_up(2, 1);
+    let (peer, listener) = Peer::linked(&member);
     // Its Lua side had begun a connection as well, and drops it when it hears of the link.
     let mut other = Peer::connect(&member, 2);
     other.classic();

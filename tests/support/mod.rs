@@ -6,6 +6,8 @@ pub mod client;
 pub mod package;
 pub mod script;
 
+use std::io::ErrorKind;
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -15,6 +17,23 @@ use skynet_rs::{Builder, CallError, Config, Handle, ManualClock, MessageKind, Ru
 
 /// Nothing in a test takes longer, unless it has failed.
 pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// The next connection.
+pub fn accept(listener: &TcpListener) -> TcpStream {
+    listener.set_nonblocking(true).expect("it is set");
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(false).expect("it is set");
+                return stream;
+            }
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}"),
+        }
+        assert!(Instant::now() < deadline, "nobody connects");
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+}
 
 /// The log lines of a node, as they come.
 #[derive(Clone, Default)]
