@@ -5,16 +5,11 @@
 
 use libfuzzer_sys::fuzz_target;
 use skynet_rs::harbor_door;
+use skynet_rs_fuzz::pieces;
 
 fuzz_target!(|input: (Vec<u8>, Vec<u8>)| {
     let (cuts, bytes) = input;
-    let (mut pieces, mut rest) = (Vec::new(), &bytes[..]);
-    for cut in cuts {
-        let (piece, after) = rest.split_at(usize::from(cut).min(rest.len()));
-        pieces.push(piece);
-        rest = after;
-    }
-    pieces.push(rest);
+    let pieces = pieces(&cuts, &bytes);
     let whole = harbor_door::classic(&[&bytes]);
     assert_eq!(harbor_door::classic(&pieces), whole);
     assert!(bytes.starts_with(&whole.frames.concat()));

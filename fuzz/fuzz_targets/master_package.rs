@@ -9,6 +9,7 @@ use std::cell::OnceCell;
 use libfuzzer_sys::fuzz_target;
 use mlua::{Function, Lua, Table};
 use skynet_rs::seri_door;
+use skynet_rs_fuzz::pieces;
 
 struct Host {
     lua: Lua,
@@ -73,13 +74,7 @@ thread_local! {
 
 fuzz_target!(|input: (Vec<u8>, Vec<u8>)| {
     let (cuts, bytes) = input;
-    let (mut pieces, mut rest) = (Vec::new(), &bytes[..]);
-    for cut in cuts {
-        let (piece, after) = rest.split_at(usize::from(cut).min(rest.len()));
-        pieces.push(piece);
-        rest = after;
-    }
-    pieces.push(rest);
+    let pieces = pieces(&cuts, &bytes);
     HOST.with(|host| {
         let host = host.get_or_init(Host::new);
         let whole = host.read(&[&bytes]);

@@ -5,18 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use skynet_rs::netpack_door::{cut, queue};
-
-/// The pieces of a stream: each as long as the next byte of the plan says.
-fn pieces<'b>(plan: &[u8], mut bytes: &'b [u8]) -> Vec<&'b [u8]> {
-    let mut pieces = Vec::new();
-    for len in plan {
-        let (piece, rest) = bytes.split_at(usize::from(*len).min(bytes.len()));
-        pieces.push(piece);
-        bytes = rest;
-    }
-    pieces.push(bytes);
-    pieces
-}
+use skynet_rs_fuzz::pieces;
 
 fuzz_target!(|input: (bool, Vec<u8>, Vec<u8>)| {
     let (long, plan, bytes) = input;
